@@ -1,0 +1,29 @@
+# make setup | test | test-all | lint. Every target makes .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+# A machine with an NVIDIA driver gets the CUDA build of JAX.
+REQUIREMENTS := $(if $(shell command -v nvidia-smi 2>/dev/null),requirements.txt,requirements-cpu.txt)
+
+.PHONY: setup test test-all lint clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.txt requirements-cpu.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dopi_jax needs Python 3.11 or newer, found " + sys.version.split()[0] + ": run make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet -r $(REQUIREMENTS)
+	$(VENV)/bin/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+test: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.ready
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/.ready
+	$(VENV)/bin/ruff check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,64 @@
+"""Differentiable geometry of moving pinhole cameras, in JAX alone.
+
+Conventions, said once:
+
+- Pixel centres lie at integers: x to the right in 0 ... W-1, y down in 0 ... H-1, z forward. A pixel is written (x, y).
+- Intrinsics `K` are `[[fx, skew, cx], [0, fy, cy], [0, 0, 1]]` in pixels of the image at hand.
+- A pose is a 4x4 rigid transform named as algebra: `source_from_target` maps points in target-camera coordinates to
+  source-camera coordinates, and `compose_poses(c_from_b, b_from_a)` is `c_from_a`.
+- A pose vector is (tx, ty, tz, rx, ry, rz): translation in the unit of depth, then rotation. Euler angles in radians
+  make the rotation `Rx(rx) @ Ry(ry) @ Rz(rz)`.
+- Depth is z, along the optical axis, not the distance to the camera. A depth is usable if it is finite and positive.
+- Flow is `[H, W, 2]` = (u, v) in pixels: the pixel (x, y) of the target is found at (x + u, y + v) in the source.
+- Images are `[H, W, C]` of any range. Masks are boolean, True = use this pixel, and carry no gradient.
+- A point with z <= `MIN_Z` in the source camera is behind it: it has no pixel.
+
+Every function takes one unbatched sample, is pure, can be jitted, differentiated and batched by `jax.vmap`, and computes
+in float32 without TF32 products, which would move projections by up to 0.6 pixels. Values and gradients stay finite for
+depths that are zero, negative, infinite or NaN.
+"""
+
+# Cameras.
+from dopi_jax.geometry.camera import (
+    MIN_Z,
+    backproject,
+    crop_intrinsics,
+    flip_intrinsics,
+    pixel_grid,
+    project,
+    scale_intrinsics,
+    transform_points,
+)
+
+# Occlusion.
+from dopi_jax.geometry.occlusion import OcclusionMasks, forward_backward_mask, occlusion_masks, z_buffer
+
+# Poses.
+from dopi_jax.geometry.pose import compose_poses, invert_pose, pose_from_vector, vector_from_pose
+
+# Sampling and warping.
+from dopi_jax.geometry.sampling import bilinear_sample
+from dopi_jax.geometry.warp import rigid_flow, warp_by_depth, warp_by_flow
+
+__all__ = [
+    "MIN_Z",
+    "OcclusionMasks",
+    "backproject",
+    "bilinear_sample",
+    "compose_poses",
+    "crop_intrinsics",
+    "flip_intrinsics",
+    "forward_backward_mask",
+    "invert_pose",
+    "occlusion_masks",
+    "pixel_grid",
+    "pose_from_vector",
+    "project",
+    "rigid_flow",
+    "scale_intrinsics",
+    "transform_points",
+    "vector_from_pose",
+    "warp_by_depth",
+    "warp_by_flow",
+    "z_buffer",
+]

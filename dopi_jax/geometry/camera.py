@@ -1,0 +1,135 @@
+"""The pinhole camera: pixels to points, points to pixels, and what image edits do to the intrinsics.
+
+Products with 3x3 matrices are written out column by column: they stay in float32 on every device, where a matrix product
+may be rounded to TF32, and XLA fuses them with their surroundings.
+"""
+
+import chex
+import jax.numpy as jnp
+
+MIN_Z = 1e-3
+"""Points nearer to the camera plane than this, in the unit of depth, or behind it have no pixel."""
+
+
+def pixel_grid(height: int, width: int) -> chex.Array:
+    """Returns the coordinates of all pixel centres.
+
+    Args:
+      height: Number of rows.
+      width: Number of columns.
+
+    Returns:
+      Array [H, W, 2] of (x, y), from (0, 0) to (W-1, H-1).
+    """
+    x, y = jnp.meshgrid(jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32))
+    return jnp.stack([x, y], axis=-1)
+
+
+def backproject(depth: chex.Array, K: chex.Array) -> chex.Array:
+    """Returns the 3-D point that every pixel of a depth map sees: D(p) K^-1 (x, y, 1) (paper eq. 1).
+
+    Args:
+      depth: Depth map [H, W].
+      K: Intrinsics [3, 3] of that map, upper triangular.
+
+    Returns:
+      Points [H, W, 3] in camera coordinates, in the unit of depth. A depth that is not finite gives the point (0, 0, 0).
+    """
+    chex.assert_rank(depth, 2)
+    chex.assert_shape(K, (3, 3))
+    grid = pixel_grid(*depth.shape)
+    ray_y = (grid[..., 1] - K[1, 2]) / K[1, 1]
+    ray_x = (grid[..., 0] - K[0, 2] - K[0, 1] * ray_y) / K[0, 0]
+    # Replaced before it is used, not after: a NaN that is only masked later still poisons the gradient of K.
+    depth = jnp.where(jnp.isfinite(depth), depth, 0.0)
+    return jnp.stack([ray_x * depth, ray_y * depth, depth], axis=-1)
+
+
+def transform_points(pose: chex.Array, points: chex.Array) -> chex.Array:
+    """Returns points moved by a rigid transform: R p + t.
+
+    Args:
+      pose: Transform [4, 4] `b_from_a`.
+      points: Points [..., 3] in the coordinates of a.
+
+    Returns:
+      Points [..., 3] in the coordinates of b.
+    """
+    chex.assert_shape(pose, (4, 4))
+    chex.assert_axis_dimension(points, -1, 3)
+    rotation = pose[:3, :3]
+    return (
+        points[..., 0:1] * rotation[:, 0]
+        + points[..., 1:2] * rotation[:, 1]
+        + points[..., 2:3] * rotation[:, 2]
+        + pose[:3, 3]
+    )
+
+
+def project(points: chex.Array, K: chex.Array) -> tuple[chex.Array, chex.Array]:
+    """Returns where points appear in the image, and their depth: (X/Z, Y/Z) with (X, Y, Z) = K Q (paper eq. 1).
+
+    Args:
+      points: Points [..., 3] in camera coordinates.
+      K: Intrinsics [3, 3], upper triangular.
+
+    Returns:
+      Pixels [..., 2] = (x, y), which may lie outside of the image, and depth z [...]. Only points with z > `MIN_Z` have a
+      pixel. Others get a finite place without meaning: z is held at `MIN_Z` in the division, and a point with a
+      coordinate that is not finite is taken as (0, 0, 0).
+    """
+    chex.assert_axis_dimension(points, -1, 3)
+    chex.assert_shape(K, (3, 3))
+    points = jnp.where(jnp.isfinite(points).all(axis=-1, keepdims=True), points, 0.0)
+    z = points[..., 2]
+    in_front = jnp.where(z > MIN_Z, z, MIN_Z)
+    x = points[..., 0] / in_front
+    y = points[..., 1] / in_front
+    pixels = jnp.stack([K[0, 0] * x + K[0, 1] * y + K[0, 2], K[1, 1] * y + K[1, 2]], axis=-1)
+    return pixels, z
+
+
+def scale_intrinsics(K: chex.Array, scale_x: chex.Numeric, scale_y: chex.Numeric) -> chex.Array:
+    """Returns the intrinsics of an image whose pixel coordinates are multiplied: diag(sx, sy, 1) K.
+
+    This is exact when the pixel (x, y) moves to (sx x, sy y). Resizing between pixel borders, as image libraries do,
+    moves it to (sx (x + 1/2) - 1/2, ...): the principal point is then off by (1 - s)/2, less than half a pixel when an
+    image shrinks, which this method's published code accepts and so do we.
+
+    Args:
+      K: Intrinsics [3, 3].
+      scale_x: New width over old width.
+      scale_y: New height over old height.
+
+    Returns:
+      Intrinsics [3, 3].
+    """
+    return jnp.asarray(K) * jnp.stack([scale_x, scale_y, 1.0])[:, None]
+
+
+def crop_intrinsics(K: chex.Array, left: chex.Numeric, top: chex.Numeric) -> chex.Array:
+    """Returns the intrinsics of an image that lost columns on its left and rows at its top.
+
+    Args:
+      K: Intrinsics [3, 3].
+      left: Columns removed on the left, in pixels. The right side does not matter.
+      top: Rows removed at the top, in pixels.
+
+    Returns:
+      Intrinsics [3, 3].
+    """
+    return jnp.asarray(K).at[0, 2].add(-left).at[1, 2].add(-top)
+
+
+def flip_intrinsics(K: chex.Array, width: int) -> chex.Array:
+    """Returns the intrinsics of an image that is mirrored left to right: cx' = W - 1 - cx, skew' = -skew (D28).
+
+    Args:
+      K: Intrinsics [3, 3].
+      width: Columns of the image.
+
+    Returns:
+      Intrinsics [3, 3].
+    """
+    K = jnp.asarray(K)
+    return K.at[0, 2].set(width - 1 - K[0, 2]).at[0, 1].multiply(-1.0)

@@ -1,0 +1,80 @@
+"""Bilinear sampling of images at real-valued pixels."""
+
+from typing import Literal
+
+import chex
+import jax.numpy as jnp
+
+from dopi_jax.errors import UserError
+
+Padding = Literal["zeros", "border"]
+
+SNAP = 1e-3
+"""Pixels: a position this little outside the image, or short of a pixel centre, is rounding and is taken as on it."""
+
+
+def is_inside(pixels: chex.Array, height: int, width: int) -> chex.Array:
+    """Returns whether positions lie in the closed rectangle of pixel centres, [0, W-1] x [0, H-1], give or take `SNAP`.
+
+    Args:
+      pixels: Positions [..., 2] = (x, y). NaN is outside.
+      height: Rows of the image.
+      width: Columns of the image.
+
+    Returns:
+      Boolean array [...].
+    """
+    x, y = pixels[..., 0], pixels[..., 1]
+    return (x >= -SNAP) & (x <= width - 1 + SNAP) & (y >= -SNAP) & (y <= height - 1 + SNAP)
+
+
+def bilinear_sample(
+    image: chex.Array, pixels: chex.Array, padding: Padding = "zeros"
+) -> tuple[chex.Array, chex.Array]:
+    """Returns the image's values at real-valued pixels, interpolated between the four nearest pixel centres (D24).
+
+    The gradient with respect to the position is the slope inside the cell that holds it; at a pixel centre that of the
+    cell to its right and below, so it does not vanish at integers, where every training starts.
+
+    Args:
+      image: Image [H, W, C].
+      pixels: Positions [..., 2] = (x, y), pixel centres at integers.
+      padding: What lies outside the image: "zeros", or "border" for the nearest value on its border.
+
+    Returns:
+      Values [..., C], and `inside` [...], True in the closed rectangle [0, W-1] x [0, H-1]. A position that is not
+      finite is outside; with "border" it takes the value of the first pixel.
+
+    Raises:
+      UserError: The padding has another name.
+    """
+    chex.assert_rank(image, 3)
+    chex.assert_axis_dimension(pixels, -1, 2)
+    if padding not in ("zeros", "border"):
+        raise UserError(f"padding is {padding!r}: expected 'zeros' or 'border'")
+    height, width, channels = image.shape
+    finite = jnp.isfinite(pixels).all(axis=-1)
+    inside = finite & is_inside(pixels, height, width)
+    x, left, right = _cell(jnp.where(finite, pixels[..., 0], 0.0), width)
+    y, top, bottom = _cell(jnp.where(finite, pixels[..., 1], 0.0), height)
+
+    rows = jnp.asarray(image).reshape(height * width, channels)
+
+    def at(row, column):
+        return rows.at[row * width + column].get(mode="promise_in_bounds")
+
+    upper = at(top, left) * (1 - x) + at(top, right) * x
+    lower = at(bottom, left) * (1 - x) + at(bottom, right) * x
+    values = upper * (1 - y) + lower * y
+    if padding == "zeros":
+        values = jnp.where(inside[..., None], values, 0.0)
+    return values, inside
+
+
+def _cell(position: chex.Array, size: int) -> tuple[chex.Array, chex.Array, chex.Array]:
+    """Returns, along one axis, the weight [..., 1] of the far neighbour and the indices of the near and the far one."""
+    # Not jnp.clip: its gradient is zero on the border itself, where positions are legitimate.
+    position = jnp.where(position < 0, 0.0, jnp.where(position > size - 1, size - 1.0, position))
+    near = jnp.minimum(jnp.floor(position).astype(jnp.int32), max(size - 2, 0))
+    far = jnp.minimum(near + 1, size - 1)
+    return (position - near)[..., None], near, far
