@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,8 +75,8 @@ def brute_force(target_depth, source_depth, K, pose, tolerance=0.0):
                 u, v, w = K @ q
                 u, v = u / w, v / w
                 if -1e-3 <= u <= WIDTH - 1 + 1e-3 and -1e-3 <= v <= HEIGHT - 1 + 1e-3:
-                    cell = (min(max(int(np.floor(u + 1e-3)), 0), WIDTH - 1), min(max(int(np.floor(v + 1e-3)), 0), HEIGHT - 1))
-                    yield (y, x), cell, q[2]
+                    x0, y0 = np.clip(np.floor([u + 1e-3, v + 1e-3]).astype(int), 0, [WIDTH - 1, HEIGHT - 1])
+                    yield (y, x), (x0, y0), q[2]
 
     edge, overlap, blank = np.zeros((3, HEIGHT, WIDTH), bool)
     overlap[:] = True
@@ -159,7 +161,7 @@ def test_tolerance_removes_stripes_of_a_receding_wall():
 def test_rounds_only_remove_and_settle():
     target, source, pose = block_scene()
     rounds = [geometry.occlusion_masks(target, source, K, pose, rounds=n) for n in (1, 2, 3, 4)]
-    for before, after in zip(rounds, rounds[1:], strict=False):
+    for before, after in itertools.pairwise(rounds):
         assert not (after.visible & ~before.visible).any()
     np.testing.assert_array_equal(rounds[2].visible, rounds[3].visible)
 

@@ -1,0 +1,185 @@
+"""The terms of the objectives: photometric error, masks from error, smoothness. Unbatched, images in [-1, 1]."""
+
+import math
+from typing import Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dopi_jax.errors import UserError
+
+Penalty = Literal["charbonnier", "power"]
+
+_EPSILON = 0.01
+_POWER = 0.4
+_C1 = 0.01**2
+_C2 = 0.03**2
+_WINDOW_SIZE = 13
+_WINDOW_SIGMA = 1.5
+
+
+def robust_penalty(difference: chex.Array, penalty: Penalty = "charbonnier") -> chex.Array:
+    """Returns the robust penalty rho of a difference, element by element (paper eq. 3, D2).
+
+    Args:
+      difference: Array of any shape.
+      penalty: "charbonnier" for the paper's sqrt(d^2 + 0.01^2); "power" for (|d| + 0.01)^0.4 of the published code.
+
+    Returns:
+      Array of the same shape, positive even where the difference is 0.
+
+    Raises:
+      UserError: The penalty has another name.
+    """
+    if penalty == "charbonnier":
+        return jnp.sqrt(jnp.square(difference) + _EPSILON**2)
+    if penalty == "power":
+        return (jnp.abs(difference) + _EPSILON) ** _POWER
+    raise UserError(f"penalty is {penalty!r}: expected 'charbonnier' or 'power'")
+
+
+def ssim(a: chex.Array, b: chex.Array) -> chex.Array:
+    """Returns the structural similarity of two images (paper eq. 4, D3).
+
+    Local means and variances are taken with a 13x13 Gaussian of sigma 1.5, beyond the border of zeros.
+
+    Args:
+      a: Image [H, W, C] in [-1, 1].
+      b: Image [H, W, C] in [-1, 1].
+
+    Returns:
+      Similarity [H, W, C] in [-1, 1]; 1 where the images agree.
+    """
+    chex.assert_rank([a, b], 3)
+    chex.assert_equal_shape([a, b])
+    # Each image is blurred by itself, so that under vmap what does not vary (the target) is blurred once.
+    mean_a, square_a = _moments(a)
+    mean_b, square_b = _moments(b)
+    covariance = _blur(a * b) - mean_a * mean_b
+    variances = (square_a - mean_a**2) + (square_b - mean_b**2)
+    luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    return luminance * (2 * covariance + _C2) / (variances + _C2)
+
+
+def photometric_error(
+    a: chex.Array, b: chex.Array, *, ssim_weight: float = 0.85, penalty: Penalty = "charbonnier"
+) -> chex.Array:
+    """Returns how different two images look at every pixel: 0.15 rho(a - b) + 0.85 (1 - SSIM) (paper eq. 3, D4, D6).
+
+    Args:
+      a: Image [H, W, C] in [-1, 1].
+      b: Image [H, W, C] in [-1, 1].
+      ssim_weight: Weight of the structural term, in [0, 1]; the rest goes to the penalty.
+      penalty: As in `robust_penalty`.
+
+    Returns:
+      Error [H, W], the mean over the channels.
+    """
+    error = (1 - ssim_weight) * robust_penalty(a - b, penalty) + ssim_weight * (1 - ssim(a, b))
+    return jnp.mean(error, axis=-1)
+
+
+def less_than_mean_mask(error: chex.Array, mask: chex.Array, factor: float = 1.0) -> chex.Array:
+    """Returns where the error is less than its mean over the visible pixels (paper eq. 6, D7).
+
+    Args:
+      error: Error [H, W].
+      mask: Visible pixels [H, W], over which the mean is taken.
+      factor: Multiplies the mean: 1 in the paper, about 3 in the effect of the published code.
+
+    Returns:
+      Boolean [H, W], without gradient and not multiplied by `mask`. A constant error, and an empty mask, give all False.
+    """
+    chex.assert_equal_shape([error, mask])
+    error = jax.lax.stop_gradient(error)
+    count = jnp.sum(mask)
+    # Summed above its minimum, so that rounding cannot put the mean of a constant error above the error itself.
+    lowest = jnp.min(jnp.where(mask, error, jnp.inf))
+    mean = lowest + jnp.sum(jnp.where(mask, error - lowest, 0.0)) / jnp.maximum(count, 1)
+    return (count > 0) & (error < factor * mean)
+
+
+def masked_mean(error: chex.Array, mask: chex.Array) -> chex.Array:
+    """Returns the mean of the error over a mask: sum(e m) / (sum(m) + 1), which is 0 for an empty mask (D5).
+
+    Args:
+      error: Error [H, W].
+      mask: Pixels that count [H, W].
+
+    Returns:
+      Scalar. The mask carries no gradient; what it excludes may be anything, NaN included.
+    """
+    chex.assert_equal_shape([error, mask])
+    mask = jax.lax.stop_gradient(jnp.asarray(mask)).astype(bool)
+    return jnp.sum(jnp.where(mask, error, 0.0)) / (jnp.sum(mask) + 1)
+
+
+def edge_aware_smoothness(x: chex.Array, image: chex.Array) -> chex.Array:
+    """Returns how much a map changes where the image does not: mean |dx| exp(-|dI|), along x plus along y (eq. 8, D10).
+
+    Args:
+      x: Map [H, W, C].
+      image: Guiding image [H, W, 3] in [-1, 1].
+
+    Returns:
+      Scalar. Each direction is averaged over its own map of forward differences and over the channels of `x`; a direction
+      in which the map has no extent counts 0.
+    """
+    chex.assert_rank([x, image], 3)
+    chex.assert_equal_shape_prefix([x, image], 2)
+    total = jnp.zeros(())
+    for axis in (0, 1):
+        if x.shape[axis] > 1:
+            slope = jnp.abs(jnp.diff(x, axis=axis))
+            edge = jnp.mean(jnp.abs(jnp.diff(image, axis=axis)), axis=-1, keepdims=True)
+            total += jnp.mean(slope * jnp.exp(-edge))
+    return total
+
+
+def max_normalized_depth(disparity: chex.Array) -> chex.Array:
+    """Returns depth in units of the nearest depth: max(disparity) / disparity = D / D_min (paper eq. 9).
+
+    Args:
+      disparity: Disparity [H, W], positive.
+
+    Returns:
+      Map [H, W] in [1, inf). The maximum carries gradient, so the network cannot lower it by shrinking everything.
+    """
+    return jnp.max(disparity) / disparity
+
+
+def mean_normalized_disparity(disparity: chex.Array) -> chex.Array:
+    """Returns disparity divided by its mean over the image: the usual normalisation, the paper's baseline (Fig. 10).
+
+    Args:
+      disparity: Disparity [H, W], positive.
+
+    Returns:
+      Map [H, W] of mean 1.
+    """
+    return disparity / jnp.mean(disparity)
+
+
+def _moments(image: chex.Array) -> tuple[chex.Array, chex.Array]:
+    return _blur(image), _blur(jnp.square(image))
+
+
+def _blur(image: chex.Array) -> chex.Array:
+    """Returns an image [H, W, C] under the Gaussian window, with zeros beyond the border.
+
+    Two products with banded matrices: on a CPU 3 times as fast as shifted sums and 5 to 10 times as fast as a depthwise
+    convolution, the gradient included. E[x^2] - E[x]^2 cancels, hence full float32.
+    """
+    rows, columns = (_gaussian_band(size) for size in image.shape[:2])
+    return jnp.einsum("hi,iwc,vw->hvc", rows, image, columns, precision="highest")
+
+
+def _gaussian_band(size: int) -> np.ndarray:
+    """Returns the [size, size] matrix whose row i holds the window centred at i, cut at the border."""
+    radius = _WINDOW_SIZE // 2
+    taps = np.array([math.exp(-0.5 * (k / _WINDOW_SIGMA) ** 2) for k in range(-radius, radius + 1)])
+    offset = np.arange(size)[None, :] - np.arange(size)[:, None]
+    band = np.where(np.abs(offset) <= radius, (taps / taps.sum())[np.clip(offset + radius, 0, 2 * radius)], 0.0)
+    return band.astype(np.float32)

@@ -1,0 +1,117 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dopi_jax import losses
+from dopi_jax.errors import UserError
+
+UNITS = ["units_24x40", "units_37x53"]
+
+
+@pytest.fixture(params=UNITS)
+def golden(request, shared):
+    arrays = np.load(shared / "golden" / "losses.npz")
+    prefix = request.param + "/"
+    return {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+
+
+def assert_close(got, want):
+    got, want = np.asarray(got, np.float64), np.asarray(want)
+    assert np.linalg.norm(got - want) <= 1e-4 * np.linalg.norm(want)
+
+
+def test_golden_photometric(golden):
+    a, b = golden["a"], golden["b"]
+    assert_close(losses.ssim(a, b), golden["ssim"])
+    assert_close(losses.photometric_error(a, b), golden["photometric"])
+    gradient = jax.grad(lambda a: losses.photometric_error(a, b).mean())(a)
+    assert_close(gradient, golden["photometric_mean_grad_a"])
+
+
+def test_golden_masks(golden):
+    error = jnp.asarray(golden["photometric"], jnp.float32)
+    mask = golden["mask"] > 0
+    np.testing.assert_array_equal(losses.less_than_mean_mask(error, mask), golden["less_than_mean"] > 0)
+    assert not losses.less_than_mean_mask(error, np.zeros_like(mask)).any()
+    assert_close(losses.masked_mean(error, mask), golden["masked_mean"])
+    assert losses.masked_mean(error, np.zeros_like(mask)) == golden["masked_mean_empty"] == 0
+
+
+def test_golden_smoothness(golden):
+    disparity = golden["disparity"][..., None]
+    value, gradient = jax.value_and_grad(losses.edge_aware_smoothness)(disparity, golden["b"])
+    assert_close(value, golden["smooth_disparity"])
+    assert_close(gradient, golden["smooth_disparity_grad"])
+    value, gradient = jax.value_and_grad(losses.edge_aware_smoothness)(golden["flow"], golden["a"])
+    assert_close(value, golden["smooth_flow"])
+    assert_close(gradient, golden["smooth_flow_grad"])
+
+
+def test_golden_max_normalization(golden):
+    disparity = golden["disparity"]
+    assert_close(losses.max_normalized_depth(disparity), golden["max_normalized"])
+    gradient = jax.grad(lambda d: jnp.sum(golden["weight"] * losses.max_normalized_depth(d)))(disparity)
+    assert_close(gradient, golden["max_normalized_weighted_grad"])
+
+
+@pytest.mark.parametrize(("penalty", "at_zero", "at_one"), [("charbonnier", 0.01, 1.00005), ("power", 0.158489, 1.003988)])
+def test_penalties(penalty, at_zero, at_one):
+    values = losses.robust_penalty(jnp.array([0.0, 1.0, -1.0]), penalty)
+    np.testing.assert_allclose(values, [at_zero, at_one, at_one], rtol=1e-5)
+    with pytest.raises(UserError, match="'huber'"):
+        losses.robust_penalty(jnp.zeros(1), "huber")
+
+
+def test_equal_images_have_no_structural_error():
+    image = jax.random.uniform(jax.random.key(0), (20, 30, 3), minval=-1)
+    np.testing.assert_allclose(losses.ssim(image, image), 1, atol=1e-5)
+    np.testing.assert_allclose(losses.photometric_error(image, image), 0.15 * 0.01, atol=1e-5)
+    np.testing.assert_allclose(losses.ssim(image, -image).min(), -1, atol=0.15)
+
+
+def test_ssim_worked_example_of_constants():
+    """Far from the border, constant images have no variance: SSIM = (2ab + c1) / (a^2 + b^2 + c1)."""
+    a, b = jnp.full((27, 27, 1), 0.5), jnp.full((27, 27, 1), 0.2)
+    np.testing.assert_allclose(losses.ssim(a, b)[13, 13, 0], (0.2 + 1e-4) / (0.29 + 1e-4), rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 1.3])
+def test_less_than_mean_of_a_constant_is_empty(value):
+    for shape in [(24, 40), (37, 53), (256, 832)]:
+        assert not losses.less_than_mean_mask(jnp.full(shape, value), jnp.ones(shape, bool)).any()
+
+
+def test_less_than_mean_worked_example():
+    error = jnp.array([[1.0, 2.0, 3.0, 100.0]])
+    visible = jnp.array([[True, True, True, False]])
+    np.testing.assert_array_equal(losses.less_than_mean_mask(error, visible), [[True, False, False, False]])
+    np.testing.assert_array_equal(losses.less_than_mean_mask(error, visible, 3.0), [[True, True, True, False]])
+
+
+def test_masked_mean_ignores_what_is_masked_even_nan():
+    error = jnp.array([[1.0, jnp.nan, 5.0]])
+    mask = jnp.array([[True, False, True]])
+    value, gradient = jax.value_and_grad(losses.masked_mean)(error, mask)
+    assert value == 2.0  # (1 + 5) / (2 + 1)
+    np.testing.assert_allclose(gradient, [[1 / 3, 0, 1 / 3]], rtol=1e-6)
+
+
+def test_smoothness_worked_example():
+    ramp = jnp.arange(4.0)[None, :, None] * jnp.ones((3, 1, 1))
+    flat = jnp.zeros((3, 4, 3))
+    np.testing.assert_allclose(losses.edge_aware_smoothness(ramp, flat), 1.0)
+    np.testing.assert_allclose(losses.edge_aware_smoothness(ramp, flat + ramp), np.exp(-1.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (5, 1), (1, 1)])
+def test_smoothness_of_a_single_row_or_column_is_finite(shape):
+    assert np.isfinite(losses.edge_aware_smoothness(jnp.ones((*shape, 2)), jnp.zeros((*shape, 3))))
+
+
+def test_normalizations():
+    disparity = jnp.array([[0.5, 1.0], [2.0, 4.5]])
+    np.testing.assert_allclose(losses.max_normalized_depth(disparity), [[9, 4.5], [2.25, 1]])
+    np.testing.assert_allclose(losses.mean_normalized_disparity(disparity), [[0.25, 0.5], [1, 2.25]])
+    for normalize in (losses.max_normalized_depth, losses.mean_normalized_disparity):
+        np.testing.assert_allclose(normalize(disparity * 7), normalize(disparity), rtol=1e-6)  # scale does not matter
