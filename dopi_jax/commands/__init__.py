@@ -1,0 +1,1 @@
+"""The commands train.py and evaluate.py: where config, data, training and evaluation meet."""

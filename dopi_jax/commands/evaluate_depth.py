@@ -1,0 +1,64 @@
+"""Depth on the Eigen test list, in both protocols, beside the paper's tables and two baselines."""
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dopi_jax import evaluation, predict, visualization
+from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.data.images import image_size, read_image
+from dopi_jax.data.velodyne import eigen_test_images, ground_truth_depth
+
+_PROTOCOLS = ("cc", "monodepth2")
+_CAMERA = 2  # the Eigen list is of the left colour camera
+_PICTURES = 6
+
+
+def evaluate(run: EvaluationRun) -> None:
+    """Prints and writes depth metrics of a run (paper Tables I and II).
+
+    Args:
+      run: The run.
+
+    Raises:
+      UserError: No image of the list is at hand.
+    """
+    images, expected = eigen_test_images(run.root)
+    predict_disparity = predict.make_predict_disparity(run.config)
+    truths = [ground_truth_depth(i.scan, i.calibration, _CAMERA, image_size(i.image)) for i in images]
+    profile = evaluation.row_profile_baseline(truths)
+    candidates = {"constant depth": [], "best depth per row": [], "dopi_jax": []}
+    pictures = []
+    for image, truth in zip(tqdm(images, unit="image"), truths, strict=True):
+        pixels = read_image(image.image, run.image_size)
+        disparity = np.asarray(predict_disparity(run.variables, pixels[None] / np.float32(127.5) - 1))[0]
+        candidates["constant depth"].append(evaluation.constant_depth_baseline())
+        candidates["best depth per row"].append(profile)
+        candidates["dopi_jax"].append(1 / disparity)
+        pictures.append([pixels, visualization.depth_colours(disparity)])
+
+    per_image = {
+        (name, protocol): [
+            evaluation.depth_metrics(truth, depth, protocol=protocol) for truth, depth in zip(truths, depths, strict=True)
+        ]
+        for name, depths in candidates.items()
+        for protocol in _PROTOCOLS
+    }
+    means = {key: evaluation.average_depth_metrics(values) for key, values in per_image.items()}
+    ours = {f"dopi_jax, {protocol} protocol": means["dopi_jax", protocol] for protocol in _PROTOCOLS}
+    baselines = {name: means[name, "cc"] for name in candidates if name != "dopi_jax"}
+    table = evaluation.depth_table(ours, len(images), expected, baselines)
+    rows = [
+        {"image": str(image.image.relative_to(run.root)), "protocol": protocol, **metrics}
+        for protocol in _PROTOCOLS
+        for image, metrics in zip(images, per_image["dopi_jax", protocol], strict=True)
+    ]
+    summary = {
+        "evaluated": len(images),
+        "expected": expected,
+        **{protocol: means["dopi_jax", protocol] for protocol in _PROTOCOLS},
+        "baselines": baselines,
+    }
+    run.write_results("depth", table, summary, rows)
+    some = pictures[:: max(1, len(pictures) // _PICTURES)][:_PICTURES]
+    Image.fromarray(visualization.stack_panels(some)).save(run.results_folder() / "depth.png")

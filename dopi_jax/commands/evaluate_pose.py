@@ -1,0 +1,127 @@
+"""Camera motion on KITTI odometry: snippet ATE as in the paper's Table III, and whole trajectories."""
+
+import sys
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dopi_jax import evaluation, formats, predict, visualization
+from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.data import kitti_odometry
+from dopi_jax.data.images import read_image
+from dopi_jax.data.selection import select_sequences
+from dopi_jax.data.snippets import Sequence
+from dopi_jax.errors import UserError
+
+_LENGTHS = (3, 5)
+_BATCH = 8
+_FRAME_RATE = 10.0  # Hz, of all KITTI recordings
+
+
+def evaluate(run: EvaluationRun) -> None:
+    """Prints and writes the ATE of 3- and 5-frame snippets, and the drift of whole trajectories (paper Table III).
+
+    Args:
+      run: The run; `config.data.pose_test` names the sequences.
+
+    Raises:
+      UserError: None of the sequences is at hand, or one has no poses.
+    """
+    errors = {length: {} for length in _LENGTHS}
+    straight = {length: {} for length in _LENGTHS}
+    trajectories, rows = {}, []
+    for selection, sequence in _sequences(run):
+        name = selection.partition(":")[2]
+        truth = _true_poses(run, selection, sequence)
+        motions = _predict_motions(run, sequence)
+        triplets = evaluation.snippet_from_predictions(motions)
+        snippets = {3: triplets, 5: evaluation.join_snippets(triplets)}
+        for length in _LENGTHS:
+            true_snippets = evaluation.trajectory_snippets(truth, length)
+            ate, rotation = evaluation.snippet_ate(true_snippets, snippets[length])
+            errors[length][name] = ate
+            straight[length][name], _ = evaluation.snippet_ate(true_snippets, evaluation.straight_ahead_baseline(length))
+            rows += [
+                {"sequence": name, "length": length, "first_frame": number, "ate": a, "rotation_error": r}
+                for number, a, r in zip(sequence.numbers, ate.tolist(), rotation.tolist(), strict=False)
+            ]
+            if length == 3:
+                rotation_error = float(np.mean(rotation))
+        aligned = _write_trajectory(run, name, sequence, truth, evaluation.trajectory_from_predictions(motions))
+        trajectories[name] = {
+            "rotation_error": rotation_error,
+            **evaluation.trajectory_ate(truth, aligned["raw"]),
+            **evaluation.kitti_odometry_errors(truth, aligned["aligned"]),
+        }
+    tables = [evaluation.pose_table(errors[length], straight[length], length) for length in _LENGTHS]
+    tables.append(evaluation.trajectory_table(trajectories))
+    summary = {
+        "ate": {
+            str(length): {
+                name: {
+                    "mean": float(np.mean(values)),
+                    "std": float(np.std(values)),
+                    "snippets": len(values),
+                    "straight_ahead_mean": float(np.mean(straight[length][name])),
+                }
+                for name, values in errors[length].items()
+            }
+            for length in _LENGTHS
+        },
+        "trajectory": trajectories,
+    }
+    run.write_results("pose", "\n\n".join(tables), summary, rows)
+
+
+def _sequences(run: EvaluationRun) -> list[tuple[str, Sequence]]:
+    """The sequences of config.data.pose_test that are at hand, each by its first camera."""
+    found, missing = [], []
+    for selection in run.config.data.pose_test:
+        if not selection.startswith(f"{kitti_odometry.FOLDER}:"):
+            raise UserError(f"config.data.pose_test has {selection!r}: expected selections of kitti_odometry, which has poses")
+        try:
+            found.append((selection, select_sequences(run.root, selection)[0]))
+        except UserError as error:
+            missing.append(str(error))
+    if not found:
+        raise UserError("; ".join(missing) or "config.data.pose_test is empty: name sequences such as kitti_odometry:09")
+    for message in missing:
+        print(f"note: left out: {message}", file=sys.stderr)
+    return found
+
+
+def _true_poses(run: EvaluationRun, selection: str, sequence: Sequence) -> np.ndarray:
+    name = selection.partition(":")[2].partition("[")[0]
+    path = run.root / kitti_odometry.FOLDER / "poses" / f"{name}.txt"
+    poses = formats.read_kitti_poses(path)
+    if len(poses) <= max(sequence.numbers):
+        raise UserError(
+            f"{path} has {len(poses)} poses, but the sequence has a frame {max(sequence.numbers)}: "
+            "get the poses of the same sequence from data_odometry_poses.zip"
+        )
+    return poses[list(sequence.numbers)]
+
+
+def _predict_motions(run: EvaluationRun, sequence: Sequence) -> np.ndarray:
+    """The motions [N-2, 2, 4, 4] from every inner frame to its neighbours."""
+    predict_poses = predict.make_predict_poses(run.config)
+    frames = np.stack([read_image(path, run.image_size) for path in tqdm(sequence.frames, unit="frame")])
+    motions = []
+    for start in tqdm(range(1, len(frames) - 1, _BATCH), unit="batch"):
+        # The last batch is filled up with its last frame, so that every batch runs the same program.
+        targets = np.minimum(np.arange(start, start + _BATCH), len(frames) - 2)
+        images = np.stack([frames[targets], frames[targets - 1], frames[targets + 1]], axis=1) / np.float32(127.5) - 1
+        motions.append(np.asarray(predict_poses(run.variables, images[:, 0], images[:, 1:])))
+    return np.concatenate(motions)[: len(frames) - 2].astype(np.float64)
+
+
+def _write_trajectory(run: EvaluationRun, name: str, sequence: Sequence, truth: np.ndarray, pred: np.ndarray) -> dict:
+    """Writes the aligned trajectory as KITTI and TUM text and as a plot from above."""
+    aligned, _ = evaluation.align_trajectory(truth, pred)
+    stem = run.results_folder() / f"trajectory_{''.join(c if c.isalnum() else '_' for c in name).strip('_')}"
+    formats.write_kitti_poses(f"{stem}_kitti.txt", aligned)
+    formats.write_tum_trajectory(f"{stem}_tum.txt", np.array(sequence.numbers) / _FRAME_RATE, aligned)
+    plot = visualization.trajectory_plot({"ground truth": truth[:, :3, 3], "dopi_jax": aligned[:, :3, 3]})
+    Image.fromarray(plot).save(f"{stem}.png")
+    return {"raw": pred, "aligned": aligned}

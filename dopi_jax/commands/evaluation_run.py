@@ -1,0 +1,106 @@
+"""What every evaluation task needs: a run's config and trained networks, and a folder for results."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dopi_jax import config as config_lib
+from dopi_jax.config import Config
+from dopi_jax.data.selection import find_data_root
+from dopi_jax.errors import UserError
+from dopi_jax.training.checkpoint import restore_variables
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationRun:
+    """A trained run under evaluation.
+
+    Attributes:
+      config: The run's config, with the command's overrides.
+      root: The data root.
+      workdir: The run's folder.
+      variables: The networks' variables, as `dopi_jax.predict` takes them.
+      step: The step they were saved at.
+    """
+
+    config: Config
+    root: pathlib.Path
+    workdir: pathlib.Path
+    variables: Mapping[str, Any]
+    step: int
+
+    @classmethod
+    def open(cls, workdir: pathlib.Path, overrides: Mapping[str, Any], which: str) -> "EvaluationRun":
+        """Opens a run's folder.
+
+        Args:
+          workdir: The run's folder.
+          overrides: Values of config fields by dotted name, which replace the stored ones.
+          which: "best" or "latest" checkpoint.
+
+        Returns:
+          The run.
+
+        Raises:
+          UserError: There is no run, no checkpoint, no data, or an override changes the networks.
+        """
+        stored = workdir / "config.json"
+        if not stored.is_file():
+            raise UserError(f"no run in {workdir}: expected {stored}; train first, or name the run's folder with --workdir")
+        config = config_lib.from_json(stored.read_text())
+        for name, value in overrides.items():
+            *sections, field = name.split(".")
+            section = config
+            for part in sections:
+                section = getattr(section, part)
+            if sections == ["model"] and getattr(section, field) != value:
+                raise UserError(
+                    f"config.{name} = {value!r} is not what {workdir} was trained with ({getattr(section, field)!r}): "
+                    "leave it out, or name another run"
+                )
+            setattr(section, field, value)
+        config_lib.check(config)
+        root = find_data_root(config.data.root)
+        variables, step = restore_variables(workdir, config, which)
+        return cls(config, root, workdir, variables, step)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the networks' input."""
+        return self.config.data.height, self.config.data.width
+
+    def write_results(self, task: str, table: str, summary: Mapping, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Prints the table, and writes evaluation/TASK.txt, TASK.json and TASK.csv in the run's folder.
+
+        Args:
+          task: Name of the files.
+          table: Text for people.
+          summary: What TASK.json holds besides the step.
+          rows: Lines of TASK.csv, one an image or snippet, all with the same keys.
+        """
+        folder = self.results_folder()
+        _replace(folder / f"{task}.txt", table + "\n")
+        _replace(folder / f"{task}.json", json.dumps({"step": self.step, **summary}, indent=2) + "\n")
+        partial = folder / f"{task}.csv.partial"
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.rename(folder / f"{task}.csv")
+        print(table)
+        print(f"Step {self.step} of {self.workdir}; details in {folder}/{task}.*")
+
+    def results_folder(self) -> pathlib.Path:
+        """Returns the folder evaluation/ of the run, made if it is not there."""
+        folder = self.workdir / "evaluation"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.rename(path)

@@ -1,0 +1,85 @@
+"""`python train.py --config configs/NAME.py`: data and networks of a config, into a run's folder."""
+
+import sys
+import warnings
+
+import jax
+import numpy as np
+
+from dopi_jax import predict, visualization
+from dopi_jax.commands import flags as command_flags
+from dopi_jax.config import Config
+from dopi_jax.data.pipeline import training_batches, validation_batches
+from dopi_jax.data.selection import find_data_root, select_sequences
+from dopi_jax.data.snippets import count_snippets
+from dopi_jax.training import TrainState, train
+
+_CONFIG = command_flags.define_config("configs/kitti_depthpose.py")
+
+
+def main(_) -> None:
+    """Trains what the flags say."""
+    config = command_flags.checked(_CONFIG.value)
+    workdir = command_flags.workdir_of(config)
+    command_flags.use_compilation_cache()
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+
+    data = config.data
+    root = find_data_root(data.root)
+    training = [s for name in data.train for s in select_sequences(root, name, for_training=True)]
+    validation = [s for name in data.validation for s in select_sequences(root, name)]
+    print(
+        f"{count_snippets(training)} snippets of {len(training)} sequences to train on, "
+        f"{count_snippets(validation)} of {len(validation)} to validate; {jax.local_device_count()} "
+        f"{jax.local_devices()[0].device_kind} device(s); {workdir}",
+        file=sys.stderr,
+    )
+
+    def batches(start_step: int):
+        return training_batches(
+            training,
+            size=(data.height, data.width),
+            batch_size=config.train.batch_size,
+            seed=config.train.seed,
+            start_step=start_step,
+            augment=data.augment,
+            cache=data.cache,
+        )
+
+    watch = _Watch(config, validation) if validation else None
+    train(config, workdir, batches, validate=watch and watch.validate, draw=watch and watch.draw)
+
+
+class _Watch:
+    """Looks at a state through the validation snippets."""
+
+    def __init__(self, config: Config, sequences: list):
+        self._config = config
+        self._sequences = sequences
+        self._view = predict.make_view_snippets(config)
+
+    def _batches(self):
+        data = self._config.data
+        size = min(self._config.train.batch_size, count_snippets(self._sequences))
+        return validation_batches(self._sequences, (data.height, data.width), size)
+
+    def validate(self, state: TrainState) -> dict[str, float]:
+        """Mean diagnostics over the validation snippets."""
+        variables = _variables(state)
+        scalars = []
+        for _, batch in zip(range(self._config.train.validation_batches), self._batches(), strict=False):
+            view = self._view(variables, batch)
+            scalars.append({name: np.mean(value) for name, value in view.items() if value.ndim == 1})
+        return {name: float(np.mean([s[name] for s in scalars])) for name in scalars[0]}
+
+    def draw(self, state: TrainState) -> dict[str, np.ndarray]:
+        """The panel of the first validation snippet."""
+        view = self._view(_variables(state), next(iter(self._batches())))
+        return {"snippet": visualization.snippet_panel({name: np.asarray(value[0]) for name, value in view.items()})}
+
+
+def _variables(state: TrainState) -> dict:
+    params, stats = jax.device_get((state.params, state.batch_stats))
+    return {"depth": {"params": params["depth"], "batch_stats": stats["depth"]}, "pose": {"params": params["pose"]}}
+
+

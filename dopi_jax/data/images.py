@@ -1,0 +1,56 @@
+"""Read one frame, with Pillow, as the lineage of this method does."""
+
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from dopi_jax.errors import UserError
+
+# Pillow reports a damaged file by any of these, depending on where in the file the damage is.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError)
+
+
+def read_image(path: str | pathlib.Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Reads a frame as RGB, resized on request by Pillow's antialiased bilinear filter.
+
+    Args:
+      path: an image file; grey is repeated to three channels.
+      size: (height, width) in pixels to resize to; None keeps the stored size.
+
+    Returns:
+      uint8 [height, width, 3] in 0..255.
+
+    Raises:
+      UserError: the file is missing, truncated or not an image.
+    """
+    try:
+        with Image.open(path) as stored:
+            image = stored.convert("RGB")
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from error
+    if size is not None and image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.array(image)
+
+
+def image_size(path: str | pathlib.Path) -> tuple[int, int]:
+    """Reads the (height, width) of a frame in pixels from its header, without decoding it.
+
+    Args:
+      path: an image file.
+
+    Raises:
+      UserError: the file is missing or not an image.
+    """
+    try:
+        with Image.open(path) as stored:
+            return stored.height, stored.width
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | pathlib.Path, error: Exception) -> UserError:
+    if not pathlib.Path(path).exists():
+        return UserError(f"image {path} does not exist: restore it, or select other frames")
+    return UserError(f"image {path} cannot be read ({error}): the file is damaged; copy or download it again")

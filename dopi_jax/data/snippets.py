@@ -1,0 +1,127 @@
+"""Sequences of numbered frames, and the snippets of three consecutive frames that training takes from them."""
+
+import dataclasses
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from dopi_jax.data.calibration import scale_rows
+from dopi_jax.errors import UserError
+
+# Official sets come as .png; .jpg copies save two thirds of the disk. Where both are there, the original is used.
+FRAME_SUFFIXES = (".png", ".jpg")
+
+
+class Snippet(NamedTuple):
+    """Three consecutive frames (t-1, t, t+1) of one camera: the training sample (D30).
+
+    Attributes:
+      previous: file of frame t-1.
+      target: file of frame t.
+      next: file of frame t+1.
+      intrinsics: float64 [3, 3] in pixels of the stored frames.
+      image_size: (height, width) of the stored frames in pixels.
+    """
+
+    previous: pathlib.Path
+    target: pathlib.Path
+    next: pathlib.Path
+    intrinsics: np.ndarray
+    image_size: tuple[int, int]
+
+    @property
+    def frames(self) -> tuple[pathlib.Path, pathlib.Path, pathlib.Path]:
+        """The three files in the order of time."""
+        return self.previous, self.target, self.next
+
+    def intrinsics_at(self, size: tuple[int, int]) -> np.ndarray:
+        """Returns the intrinsics in pixels of the frames resized to (height, width), float64 [3, 3]."""
+        return scale_rows(self.intrinsics, size[0] / self.image_size[0], size[1] / self.image_size[1])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sequence:
+    """The frames of one camera on one drive, in the order of time.
+
+    Attributes:
+      name: for people, such as 2011_09_26_drive_0095_02.
+      frames: image files.
+      numbers: frame numbers, rising; a gap means that frames in between were left out.
+      intrinsics: float64 [3, 3] in pixels of the stored frames.
+      image_size: (height, width) of the stored frames in pixels.
+    """
+
+    name: str
+    frames: tuple[pathlib.Path, ...]
+    numbers: tuple[int, ...]
+    intrinsics: np.ndarray
+    image_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def part(self, indices: slice) -> "Sequence":
+        """Returns the frames at these positions (not frame numbers) as a sequence of its own."""
+        return dataclasses.replace(self, frames=self.frames[indices], numbers=self.numbers[indices])
+
+    def without(self, numbers: frozenset[int]) -> "Sequence":
+        """Returns the sequence without the frames of these numbers."""
+        kept = [index for index, number in enumerate(self.numbers) if number not in numbers]
+        return dataclasses.replace(
+            self,
+            frames=tuple(self.frames[index] for index in kept),
+            numbers=tuple(self.numbers[index] for index in kept),
+        )
+
+    def snippets(self) -> list[Snippet]:
+        """Returns every three frames with consecutive numbers, in the order of time; none straddles a gap."""
+        return [
+            Snippet(*self.frames[index - 1 : index + 2], self.intrinsics, self.image_size)
+            for index in range(1, len(self) - 1)
+            if self.numbers[index + 1] - self.numbers[index - 1] == 2
+        ]
+
+
+def count_snippets(sequences: list[Sequence]) -> int:
+    """Returns how many snippets the sequences hold together."""
+    return sum(len(sequence.snippets()) for sequence in sequences)
+
+
+def require_snippets(sequence: Sequence) -> Sequence:
+    """Returns the sequence if it holds a snippet.
+
+    Raises:
+      UserError: fewer than three frames, or no three of them consecutive.
+    """
+    if len(sequence) < 3:
+        raise UserError(
+            f"sequence {sequence.name} has {len(sequence)} frames, expected at least 3 for a snippet (t-1, t, t+1): "
+            "select more frames"
+        )
+    if not sequence.snippets():
+        raise UserError(
+            f"sequence {sequence.name} has {len(sequence)} frames but no 3 of them have consecutive numbers, expected "
+            "at least one snippet (t-1, t, t+1): select other frames"
+        )
+    return sequence
+
+
+def numbered_frames(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+    """Lists the frames of a folder by number, rising; files whose name is no number are left out.
+
+    Args:
+      folder: holds files such as 0000000000.png; it need not exist.
+
+    Returns:
+      Frame number -> file.
+    """
+    frames: dict[int, pathlib.Path] = {}
+    if not folder.is_dir():
+        return frames
+    for path in folder.iterdir():
+        if path.suffix in FRAME_SUFFIXES and path.stem.isdecimal():
+            known = frames.get(int(path.stem))
+            if known is None or FRAME_SUFFIXES.index(path.suffix) < FRAME_SUFFIXES.index(known.suffix):
+                frames[int(path.stem)] = path
+    return dict(sorted(frames.items()))

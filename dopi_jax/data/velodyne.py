@@ -1,0 +1,114 @@
+"""Ground-truth depth from laser scans, as the Eigen evaluation defines it.
+
+Its conventions are older than this project and kept to the letter, because every published number rests on them: only
+points with x >= 0, pixel = round(u) - 1 (a relic of 1-based indices), the nearest depth where several points meet, and
+a slip of one column in what counts as meeting.
+"""
+
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from dopi_jax.data import kitti_raw, splits
+from dopi_jax.data.calibration import RawCalibration
+from dopi_jax.data.snippets import numbered_frames
+from dopi_jax.errors import UserError
+
+
+class EvaluationImage(NamedTuple):
+    """One frame of the Eigen test list with what its ground truth is made of."""
+
+    image: pathlib.Path
+    scan: pathlib.Path
+    calibration: RawCalibration
+
+
+def read_scan(path: pathlib.Path) -> np.ndarray:
+    """Reads a laser scan.
+
+    Args:
+      path: a .bin file of KITTI raw.
+
+    Returns:
+      float32 [N, 4]: x forward, y left, z up in metres, and reflectance in 0..1.
+
+    Raises:
+      UserError: the file is missing or not a whole number of points.
+    """
+    try:
+        values = np.fromfile(path, dtype=np.float32)
+    except OSError as error:
+        raise UserError(f"laser scan {path} cannot be read ({error}): download the drive again") from error
+    if path.stat().st_size % 16:
+        raise UserError(
+            f"laser scan {path} has {path.stat().st_size} bytes, expected a multiple of 16 (4 float32 a point): "
+            "the file is damaged; download the drive again"
+        )
+    return values.reshape(-1, 4)
+
+
+def ground_truth_depth(
+    scan_path: pathlib.Path, calibration: RawCalibration, camera: int, shape: tuple[int, int]
+) -> np.ndarray:
+    """Projects a laser scan into a rectified camera.
+
+    Args:
+      scan_path: a .bin file of KITTI raw.
+      calibration: of the scan's day.
+      camera: 0..3; the Eigen test list uses 2.
+      shape: (height, width) of the native image in pixels.
+
+    Returns:
+      float64 [height, width]: depth along the optical axis in metres, 0 where there is no point.
+
+    Raises:
+      UserError: the scan or the calibration is missing or damaged.
+    """
+    points = read_scan(scan_path).astype(np.float64)
+    points = points[points[:, 0] >= 0]
+    points[:, 3] = 1.0
+    u_depth, v_depth, depth = calibration.pixels_from_velodyne(camera) @ points.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        column = np.round(u_depth / depth) - 1
+        row = np.round(v_depth / depth) - 1
+    inside = (column >= 0) & (row >= 0) & (column < shape[1]) & (row < shape[0])
+    row, column, depth = row[inside].astype(int), column[inside].astype(int), depth[inside]
+    # The slip: pixels are numbered by rows of width - 1, so the last pixel of a row meets the first of the next. Their
+    # nearest depth goes to the pixel whose point came first. Both lie outside the Garg crop.
+    _, first, pixel = np.unique(row * (shape[1] - 1) + column, return_index=True, return_inverse=True)
+    nearest = np.full(first.shape, np.inf)
+    np.minimum.at(nearest, pixel, depth)
+    image = np.zeros(shape)
+    image[row, column] = depth
+    image[row[first], column[first]] = nearest
+    return np.maximum(image, 0.0)  # points just behind the camera, ahead of the laser, have negative depth
+
+
+def eigen_test_images(root: pathlib.Path) -> tuple[list[EvaluationImage], int]:
+    """Finds the frames of the Eigen test list that are at hand with their laser scan.
+
+    Args:
+      root: the data root.
+
+    Returns:
+      The frames at hand, by drive and frame number, and how many the whole list has (697).
+
+    Raises:
+      UserError: none is at hand, or the calibration of a drive's day is missing.
+    """
+    images = []
+    for drive, numbers in sorted(splits.eigen_test_frames().items()):
+        frames = numbered_frames(kitti_raw.frames_folder(root, drive, splits.EIGEN_TEST_CAMERA))
+        scans = kitti_raw.drive_folder(root, drive) / "velodyne_points" / "data"
+        at_hand = [n for n in numbers if n in frames and (scans / f"{n:010d}.bin").is_file()]
+        if at_hand:
+            calibration = RawCalibration.read(kitti_raw.drive_folder(root, drive).parent)
+            images += [EvaluationImage(frames[n], scans / f"{n:010d}.bin", calibration) for n in at_hand]
+    if not images:
+        raise UserError(
+            f"none of the {splits.EIGEN_TEST_COUNT} Eigen test frames is at hand, looked for image_02 and "
+            f"velodyne_points of 28 drives such as {kitti_raw.drive_folder(root, min(splits.eigen_test_scenes()))}: "
+            f"{kitti_raw.HOW_TO_GET}"
+        )
+    return images, splits.EIGEN_TEST_COUNT

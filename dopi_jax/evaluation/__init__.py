@@ -1,0 +1,51 @@
+"""Evaluation protocols: numpy in float64, one unbatched sample at a time, no JAX and no TensorFlow.
+
+`depth` compares depth maps with lidar as on the Eigen test list, `pose` compares camera motion as in the paper's
+Table III and as the KITTI odometry benchmark does, `tables` prints results beside the paper's.
+"""
+
+from dopi_jax.evaluation.depth import (
+    DEPTH_METRICS,
+    average_depth_metrics,
+    constant_depth_baseline,
+    depth_metrics,
+    row_profile_baseline,
+)
+from dopi_jax.evaluation.pose import (
+    align_trajectory,
+    chain,
+    join_snippets,
+    kitti_odometry_errors,
+    sliding_snippet_ate,
+    snippet_ate,
+    snippet_from_predictions,
+    straight_ahead_baseline,
+    trajectory_ate,
+    trajectory_from_predictions,
+    trajectory_snippets,
+)
+from dopi_jax.evaluation.tables import depth_table, paper_table, pose_table, render_table, trajectory_table
+
+__all__ = [
+    "DEPTH_METRICS",
+    "align_trajectory",
+    "average_depth_metrics",
+    "chain",
+    "constant_depth_baseline",
+    "depth_metrics",
+    "depth_table",
+    "join_snippets",
+    "kitti_odometry_errors",
+    "paper_table",
+    "pose_table",
+    "render_table",
+    "row_profile_baseline",
+    "sliding_snippet_ate",
+    "snippet_ate",
+    "snippet_from_predictions",
+    "straight_ahead_baseline",
+    "trajectory_ate",
+    "trajectory_from_predictions",
+    "trajectory_snippets",
+    "trajectory_table",
+]

@@ -1,0 +1,174 @@
+"""Results beside the paper's tables, as plain text for a terminal."""
+
+import functools
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dopi_jax.evaluation.depth import DEPTH_METRICS
+
+Cell = str | int | float | None
+
+_DEPTH_HEADERS = ("AbsRel", "SqRel", "RMSE", "RMSElog", "a1", "a2", "a3")
+
+
+@functools.cache
+def _published() -> dict:
+    return json.loads(pathlib.Path(__file__).with_name("paper_tables.json").read_text())
+
+
+def paper_table(name: str) -> list[dict[str, Cell]]:
+    """Returns the rows of one of the paper's tables, each a dict from column to number or text, None if not reported.
+
+    Args:
+      name: "depth" (Table I), "depth_ablation" (II), "pose" (III), "flow" (IV) or "flow_ablation" (V).
+    """
+    table = _published()[name]
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+
+
+def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell] | None]) -> str:
+    """Lays out a table in aligned columns.
+
+    Args:
+      title: the line above the table.
+      columns: the headers.
+      rows: as many cells as headers each: text as it is, floats with 3 decimals, None as "-". A row that is None is
+        drawn as a rule.
+
+    Returns:
+      Lines without a newline at the end. A column with any text is aligned to the left, one of numbers to the right.
+    """
+    cells = [None if row is None else [_text(cell) for cell in row] for row in rows]
+    given = [row for row in rows if row is not None]
+    layout = []
+    for index, header in enumerate(columns):
+        width = max(len(header), *(len(row[index]) for row in cells if row is not None), 0)
+        layout.append(f"{'<' if any(isinstance(row[index], str) for row in given) else '>'}{width}")
+
+    def line(texts: Sequence[str]) -> str:
+        return "  ".join(format(text, form) for text, form in zip(texts, layout, strict=True)).rstrip()
+
+    rule = "-" * (sum(int(form[1:]) for form in layout) + 2 * (len(layout) - 1))
+    body = [rule if row is None else line(row) for row in cells]
+    return "\n".join([title, rule, line(columns), rule, *body, rule])
+
+
+def depth_table(
+    ours: Mapping[str, Mapping[str, float]],
+    evaluated: int,
+    expected: int,
+    baselines: Mapping[str, Mapping[str, float]] | None = None,
+) -> str:
+    """Puts depth results beside the paper's Tables I and II.
+
+    Args:
+      ours: result of `average_depth_metrics` by the label of its row, such as "dopi_jax, cc protocol".
+      evaluated: number of images of the test list that were evaluated.
+      expected: number of images on the test list.
+      baselines: the same for what a result must beat, such as a constant depth.
+
+    Returns:
+      The table, and below it how far the predicted scale varies from image to image.
+    """
+
+    def line(label: str, row: Mapping[str, Cell]) -> list[Cell]:
+        return [label, row.get("supervision", ""), row.get("data", ""), *(row[metric] for metric in DEPTH_METRICS)]
+
+    published = paper_table("depth")
+    rows = [line(row["method"], row) for row in published if row["data"] == "K"]
+    rows += [None, *(line(row["method"], row) for row in published if row["data"] == "CS+K")]
+    rows += [None, *(line(row["method"], row) for row in paper_table("depth_ablation"))]
+    if baselines:
+        rows += [None, *(line(label, metrics) for label, metrics in baselines.items())]
+    rows += [None, *(line(label, metrics) for label, metrics in ours.items())]
+
+    coverage = f"{evaluated} of {expected} images of the Eigen test list"
+    table = render_table(f"Depth, KITTI, cap 80 m: {coverage}", ["Method", "Sup.", "Data", *_DEPTH_HEADERS], rows)
+    notes = ["Trained on K: KITTI, CS: Cityscapes. The rows from Basic on are the paper's ablation, Table II."]
+    notes += [
+        f"{label}: scale ratio median {metrics['scale_median']:.4g}, standard deviation {metrics['scale_std']:.3g} "
+        f"({metrics['scale_std'] / metrics['scale_median']:.1%} of it)"
+        for label, metrics in ours.items()
+    ]
+    if evaluated < expected:
+        notes.append(f"Only {evaluated} of {expected}: not comparable with the paper's rows, which are for all.")
+    return "\n".join([table, *notes])
+
+
+def pose_table(ours: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray], length: int = 3) -> str:
+    """Puts snippet ATEs beside the paper's Table III.
+
+    Args:
+      ours: ATE in metres of every snippet [M], by sequence. "09" and "10" are the paper's; any other name, such as
+        "03 (600-800)", gets a column of its own.
+      baseline: the same for `straight_ahead_baseline` on the same snippets.
+      length: frames in a snippet.
+
+    Returns:
+      The table, mean ± standard deviation over snippets in metres.
+    """
+    published = ("09", "10")
+    sequences = [*published, *(name for name in ours if name not in published)]
+
+    def line(label: str, ates: Mapping[str, np.ndarray]) -> list[Cell]:
+        return [label, *(_spread(np.mean(ates[s]), np.std(ates[s])) if s in ates else None for s in sequences)]
+
+    rows: list[Sequence[Cell] | None] = []
+    for row in paper_table("pose"):
+        values = [_spread(row[f"{s}_mean"], row[f"{s}_std"]) for s in published]
+        rows.append([row["method"], *values, *[None] * (len(sequences) - len(published))])
+    rows += [None, line("straight ahead, constant speed", baseline), line("dopi_jax", ours)]
+
+    headers = ["Method", *(f"Seq. {s}" for s in sequences)]
+    table = render_table(f"ATE in metres, {length}-frame snippets, KITTI odometry: mean ± std", headers, rows)
+    counts = ", ".join(f"{name}: {len(ours[name])}" for name in sequences if name in ours)
+    return "\n".join(
+        [
+            table,
+            f"Snippets evaluated: {counts}.",
+            "The paper's own row is for 3 frames, several others for 5; ATEs of different lengths do not compare.",
+        ]
+    )
+
+
+def trajectory_table(results: Mapping[str, Mapping[str, float]]) -> str:
+    """Lists what Table III does not say of a trajectory: rotation, and drift under one global scale.
+
+    Args:
+      results: by sequence, the merged results of `trajectory_ate` and `kitti_odometry_errors`, and `rotation_error`,
+        the mean rotation error of the snippets in radians.
+    """
+    headers = ["Sequence", "rotation [deg]", "global ATE [m]", "scale", "t_rel [%]", "r_rel [deg/100 m]", "segments"]
+    rows = []
+    for name, result in results.items():
+        drift = [result["t_rel_percent"], result["r_rel_deg_per_100m"]]
+        rows.append(
+            [
+                name,
+                float(np.degrees(result["rotation_error"])),
+                result["rmse"],
+                result["scale"],
+                *(None if np.isnan(value) else value for value in drift),
+                result["segments"],
+            ]
+        )
+    return render_table("Whole trajectories after one similarity alignment", headers, rows)
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+
+
+def _spread(mean: float, std: float) -> str:
+    return f"{_as_printed(mean)} ± {_as_printed(std)}"
+
+
+def _as_printed(value: float) -> str:
+    """Four decimals, or three and a space where the fourth would be a zero: most of Table III has three."""
+    text = f"{value:.4f}"
+    return text[:-1] + " " if text.endswith("0") else text

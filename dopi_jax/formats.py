@@ -1,0 +1,104 @@
+"""File formats that other programs of the field read and write: camera trajectories as KITTI and TUM store them."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from dopi_jax.errors import UserError
+
+
+def read_kitti_poses(path: str | os.PathLike) -> np.ndarray:
+    """Reads a trajectory in the format of the KITTI odometry benchmark.
+
+    Args:
+      path: a text file with one pose a line: the 12 numbers of the upper 3x4 of the matrix, row by row.
+
+    Returns:
+      Camera-to-world poses [N, 4, 4], float64, in metres where the file comes from KITTI.
+
+    Raises:
+      UserError: the file cannot be read, has no pose, or has a line that is not a pose.
+    """
+    try:
+        lines = pathlib.Path(path).read_text().rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as a text file of poses: {error}") from None
+    if not lines:
+        raise UserError(f"{path} is empty: expected one camera pose a line, 12 numbers each")
+    return np.stack([_parse_pose(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)])
+
+
+def write_kitti_poses(path: str | os.PathLike, poses: np.ndarray) -> None:
+    """Writes camera-to-world poses [N, 4, 4] in the format of the KITTI odometry benchmark, to 10 digits."""
+    rows = np.asarray(poses)[:, :3].reshape(-1, 12)
+    _write_lines(path, [" ".join(f"{value:.9e}" for value in row) for row in rows])
+
+
+def write_tum_trajectory(path: str | os.PathLike, timestamps: np.ndarray, poses: np.ndarray) -> None:
+    """Writes a trajectory in the format of the TUM RGB-D benchmark, which evo and other viewers read.
+
+    Args:
+      path: the text file to write; a line is `timestamp tx ty tz qx qy qz qw`.
+      timestamps: [N] in seconds.
+      poses: camera-to-world poses [N, 4, 4].
+
+    Raises:
+      UserError: there are not as many timestamps as poses.
+    """
+    if len(timestamps) != len(poses):
+        raise UserError(f"{path} was to get {len(timestamps)} timestamps for {len(poses)} poses: expected one each")
+    quaternions = _quaternions(np.asarray(poses)[:, :3, :3])
+    rows = np.concatenate([np.asarray(poses)[:, :3, 3], quaternions], axis=1)
+    lines = [
+        " ".join([f"{time:.6f}", *(f"{value:.9f}" for value in row)]) for time, row in zip(timestamps, rows, strict=True)
+    ]
+    _write_lines(path, ["# timestamp tx ty tz qx qy qz qw", *lines])
+
+
+def _parse_pose(line: str, where: str) -> np.ndarray:
+    words = line.split()
+    if len(words) != 12:
+        raise UserError(f"{where} has {len(words)} numbers: expected 12, the upper 3x4 of a pose matrix row by row")
+    pose = np.eye(4)
+    for index, word in enumerate(words):
+        try:
+            pose[index // 4, index % 4] = float(word)
+        except ValueError:
+            raise UserError(f"{where} has {word!r} as value {index + 1} of 12: expected a number") from None
+    if not np.all(np.isfinite(pose)):
+        raise UserError(f"{where} has a value that is not finite: expected 12 finite numbers")
+    rotation = pose[:3, :3]
+    # Text files carry 6 or 7 digits, and some programs single precision: far better than this.
+    if np.linalg.det(rotation) < 0 or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2):
+        raise UserError(f"{where} has no rotation in its columns 1-3, 5-7, 9-11: expected an orthonormal matrix there")
+    return pose
+
+
+def _quaternions(rotations: np.ndarray) -> np.ndarray:
+    """Unit quaternions [N, 4] (x, y, z, w), w not negative, that come closest to the matrices [N, 3, 3].
+
+    The quaternion is the eigenvector to the largest eigenvalue of a symmetric matrix (Bar-Itzhack, 2000): no case
+    distinctions, and rounding errors of the rotation are spread evenly.
+    """
+    r = np.moveaxis(rotations, 0, -1)
+    zero = np.zeros(len(rotations))
+    lower = np.array(
+        [
+            [r[0, 0] - r[1, 1] - r[2, 2], zero, zero, zero],
+            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], zero, zero],
+            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], zero],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], r[0, 0] + r[1, 1] + r[2, 2]],
+        ]
+    )
+    _, vectors = np.linalg.eigh(np.moveaxis(lower, -1, 0), UPLO="L")
+    quaternions = vectors[..., -1]
+    return quaternions * np.where(quaternions[:, 3:] < 0, -1.0, 1.0)
+
+
+def _write_lines(path: str | os.PathLike, lines: list[str]) -> None:
+    """Writes under another name first, so that a file of this name is always a whole one."""
+    path = pathlib.Path(path)
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text("\n".join(lines) + "\n")
+    unfinished.replace(path)

@@ -1,0 +1,9 @@
+"""The networks, as flax.linen modules on float32 [B, H, W, C] batches.
+
+They are pure and know nothing of losses or devices; only depth has state besides its parameters (batch statistics).
+"""
+
+from dopi_jax.models.depth import DepthNet
+from dopi_jax.models.pose import PoseNet
+
+__all__ = ["DepthNet", "PoseNet"]

@@ -1,0 +1,243 @@
+"""Layers that the networks share; all of them take and return float32 [B, H, W, C]."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+XAVIER_UNIFORM = nn.initializers.xavier_uniform()
+# An output layer that starts near zero: the first predictions are the same everywhere, set by the bias alone.
+NEAR_ZERO = nn.initializers.normal(0.01)
+
+
+def conv(
+    features: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    *,
+    use_bias: bool = True,
+    kernel_init: nn.initializers.Initializer = XAVIER_UNIFORM,
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros,
+    name: str | None = None,
+) -> nn.Conv:
+    """Makes a square convolution, Xavier-uniform with zero bias, that pads `kernel_size // 2` on every side.
+
+    The padding is explicit because "SAME" pads one pixel less on the left when a stride-2 convolution meets an even size.
+
+    Args:
+      features: output channels.
+      kernel_size: side of the kernel, odd.
+      stride: 1, or 2 to halve the size (rounded up).
+      use_bias: False where a normalisation or a residual sum follows.
+      kernel_init: initialiser of the kernel [kernel_size, kernel_size, C_in, features].
+      bias_init: initialiser of the bias [features].
+      name: name in the parameter tree.
+
+    Returns:
+      A layer [B, H, W, C_in] -> [B, ceil(H / stride), ceil(W / stride), features].
+    """
+    return nn.Conv(
+        features,
+        (kernel_size, kernel_size),
+        strides=stride,
+        padding=kernel_size // 2,
+        use_bias=use_bias,
+        kernel_init=kernel_init,
+        bias_init=bias_init,
+        name=name,
+    )
+
+
+def batch_norm(train: bool, axis_name: str | None, name: str | None = None) -> nn.BatchNorm:
+    """Makes a batch normalisation whose statistics are those of the whole batch on all devices.
+
+    Args:
+      train: True uses and records batch statistics, False uses the recorded ones (frozen networks do: D20).
+      axis_name: the mapped axis to average the statistics over, None on a single device.
+      name: name in the parameter tree.
+
+    Returns:
+      A layer [B, H, W, C] -> [B, H, W, C].
+    """
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, axis_name=axis_name, name=name)
+
+
+class ResidualStage(nn.Module):
+    """Residual blocks in a row, the first of which changes the size and the number of channels.
+
+    Only the first block's projected shortcut is normalised, as in the depth networks that the paper builds on.
+
+    Attributes:
+      features: output channels.
+      blocks: number of residual blocks.
+      stride: of the first block.
+      axis_name: see `batch_norm`.
+    """
+
+    features: int
+    blocks: int
+    stride: int = 1
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for index in range(self.blocks):
+            stride = self.stride if index == 0 else 1
+            x = ResidualBlock(self.features, stride, self.axis_name, name=f"block{index}")(x, train)
+        return x
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around which the input is added again.
+
+    Attributes:
+      features: output channels.
+      stride: of the first convolution and of the shortcut.
+      axis_name: see `batch_norm`.
+    """
+
+    features: int
+    stride: int = 1
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        shortcut = x
+        if self.stride != 1 or x.shape[-1] != self.features:
+            shortcut = conv(self.features, 1, self.stride, use_bias=False, name="shortcut")(x)
+            shortcut = batch_norm(train, self.axis_name, name="shortcut_norm")(shortcut)
+        x = nn.relu(conv(self.features, 3, self.stride, use_bias=False, name="conv1")(x))
+        x = conv(self.features, 3, use_bias=False, name="conv2")(x)
+        return nn.relu(x + shortcut)
+
+
+class UpConv(nn.Module):
+    """Transposed 3x3 convolution that doubles the size: stride 2, padding 1, output padding 1.
+
+    It is computed as a 2x2 convolution to four times the channels and a pixel shuffle: the usual form's weight
+    gradient is a dilated convolution, which takes the CPU several times as long as everything else in the decoder.
+
+    Attributes:
+      features: output channels.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, H, W, C] -> [B, 2H, 2W, features]."""
+        kernel = self.param("kernel", XAVIER_UNIFORM, (3, 3, x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        y = jax.lax.conv_general_dilated(
+            x,
+            _phase_kernel(kernel),
+            window_strides=(1, 1),
+            padding=((0, 1), (0, 1)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return pixel_shuffle(y) + bias
+
+
+def _phase_kernel(kernel: jax.Array) -> jax.Array:
+    """Rearranges the kernel of `UpConv` from [3, 3, C_in, C_out] to [2, 2, C_in, 2 * 2 * C_out].
+
+    Along one axis the transposed convolution is out[2j] = in[j] k[1] and out[2j + 1] = in[j] k[2] + in[j + 1] k[0]:
+    each phase is a convolution of in[j], in[j + 1] with two taps.
+    """
+    for axis in (0, 1):
+        first, middle, last = jnp.split(kernel, 3, axis)
+        even = jnp.concatenate([middle, jnp.zeros_like(middle)], axis)
+        odd = jnp.concatenate([last, first], axis)
+        kernel = jnp.stack([even, odd], axis=-2)
+    return kernel.reshape(*kernel.shape[:3], -1)
+
+
+def pixel_shuffle(x: jax.Array) -> jax.Array:
+    """Moves 2x2 groups of channels to space.
+
+    Args:
+      x: [B, H, W, 4 C], channels ordered (row in the group, column in the group, channel).
+
+    Returns:
+      [B, 2H, 2W, C].
+    """
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height, width, 2, 2, channels // 4)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+def upsample_bilinear(x: jax.Array) -> jax.Array:
+    """Doubles the size bilinearly, keeping the image's borders in place (output pixel j lies at (j + 0.5) / 2 - 0.5).
+
+    Args:
+      x: [B, H, W, C].
+
+    Returns:
+      [B, 2H, 2W, C].
+    """
+    batch, height, width, channels = x.shape
+    return jax.image.resize(x, (batch, 2 * height, 2 * width, channels), "bilinear", antialias=False)
+
+
+def upsample_nearest(x: jax.Array) -> jax.Array:
+    """Doubles the size by repeating every pixel.
+
+    Args:
+      x: [B, H, W, C].
+
+    Returns:
+      [B, 2H, 2W, C].
+    """
+    batch, height, width, channels = x.shape
+    x = jnp.broadcast_to(x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels))
+    return x.reshape(batch, 2 * height, 2 * width, channels)
+
+
+def crop_like(x: jax.Array, reference: jax.Array) -> jax.Array:
+    """Cuts rows at the bottom and columns on the right.
+
+    Args:
+      x: [B, H, W, C].
+      reference: an array [B, h, w, any] with h <= H and w <= W.
+
+    Returns:
+      [B, h, w, C].
+    """
+    return x[:, : reference.shape[1], : reference.shape[2]]
+
+
+def local_correlation(target: jax.Array, source: jax.Array, radius: int) -> jax.Array:
+    """Compares every target cell with the source cells around the same place.
+
+    Args:
+      target: features [B, H, W, C].
+      source: features [B, H, W, C].
+      radius: largest displacement in cells, along each axis.
+
+    Returns:
+      [B, H, W, (2 radius + 1)^2]: the mean over the channels of target(p) * source(p + (dx, dy)), zero where that is
+      outside; the channels run over dy from -radius to radius and, inside, over dx likewise.
+    """
+    height = target.shape[1]
+    margin = (radius, radius)
+    padded = jnp.pad(source, ((0, 0), margin, margin, (0, 0)))
+    rows = [_row_correlation(target, padded[:, y : y + height], radius) for y in range(2 * radius + 1)]
+    return jnp.concatenate(rows, axis=-1) / target.shape[-1]
+
+
+def _row_correlation(target: jax.Array, padded: jax.Array, radius: int) -> jax.Array:
+    """Sums target(p) * source(p + (dx, 0)) over the channels, as [B, H, W, 2 radius + 1].
+
+    All pairs of columns go through one matrix product, of which the band |dx| <= radius is kept. On feature maps this
+    is several times faster than multiplying shifted copies, and holds less memory.
+
+    Args:
+      target: [B, H, W, C].
+      padded: the source with `radius` zero columns at either side, [B, H, W + 2 radius, C].
+      radius: largest displacement in cells.
+    """
+    batch, height, width, _ = target.shape
+    window = 2 * radius + 1
+    products = jnp.einsum("bhxc,bhyc->bhxy", target, padded)
+    # Read in rows one longer than they are, the diagonal (x, x + k) stands in column k.
+    flat = jnp.pad(products.reshape(batch, height, -1), ((0, 0), (0, 0), (0, width)))
+    return flat.reshape(batch, height, width, width + window)[..., :window]

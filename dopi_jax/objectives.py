@@ -1,0 +1,138 @@
+"""What is minimised in each phase, as pure functions of parameters and a batch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dopi_jax import geometry, losses
+from dopi_jax.config import LossConfig
+from dopi_jax.models import DepthNet, PoseNet
+
+Diagnostics = dict[str, chex.Array]
+
+
+def depth_pose_loss(
+    disparity: chex.Array,
+    source_disparities: chex.Array,
+    source_from_target: chex.Array,
+    target: chex.Array,
+    sources: chex.Array,
+    K: chex.Array,
+    config: LossConfig,
+) -> tuple[chex.Array, Diagnostics]:
+    """Returns the depth-pose objective of one snippet (paper eq. 13: eq. 7 and eq. 8).
+
+    Args:
+      disparity: Target disparity [H, W], positive.
+      source_disparities: Disparities [S, H, W] of the sources; they only decide what is occluded and get no gradient.
+      source_from_target: Poses [S, 4, 4], translation in the unit of 1 / disparity.
+      target: Target image [H, W, 3] in [-1, 1].
+      sources: Source images [S, H, W, 3] in [-1, 1].
+      K: Intrinsics [3, 3].
+      config: Weights and choices.
+
+    Returns:
+      The loss, and diagnostics: `reconstruction` and `smoothness` before weighting; `edge`, `overlap`, `blank`, `visible`
+      and `kept`, the shares of pixels that each mask lets pass; `photometric`, the mean error over the visible pixels, which
+      no mask of error makes look better; `disparity_spread`, the standard deviation of disparity over its mean (near 0 the
+      network has collapsed); `translation`, the mean length of the translations.
+    """
+    if config.normalize_all_disparities:
+        disparity = disparity / jnp.max(disparity)
+        source_disparities = source_disparities / jnp.max(source_disparities, axis=(1, 2), keepdims=True)
+    depth = 1 / disparity
+    source_depths = jax.lax.stop_gradient(1 / source_disparities)
+
+    def reconstruct(source, source_depth, pose):
+        return _reconstruction(depth, source_depth, pose, target, source, K, config)
+
+    # Mapped over the sources alone, so that what belongs to the target is computed once.
+    reconstruction, shares = jax.vmap(reconstruct)(sources, source_depths, source_from_target)
+    reconstruction = jnp.sum(reconstruction)
+    if config.smoothness_normalization == "max":
+        smooth_map = losses.max_normalized_depth(disparity)
+    else:
+        smooth_map = losses.mean_normalized_disparity(disparity)
+    smoothness = losses.edge_aware_smoothness(smooth_map[..., None], target)
+    diagnostics = {
+        "reconstruction": reconstruction,
+        "smoothness": smoothness,
+        "disparity_spread": jnp.std(disparity) / jnp.mean(disparity),
+        "translation": jnp.mean(jnp.linalg.norm(jax.lax.stop_gradient(source_from_target)[:, :3, 3], axis=-1)),
+        **jax.tree.map(jnp.mean, shares),
+    }
+    loss = config.reconstruction * reconstruction + config.smoothness * smoothness
+    return loss, jax.lax.stop_gradient(diagnostics)
+
+
+def _reconstruction(depth, source_depth, pose, target, source, K, config: LossConfig):
+    """The masked photometric error of one source (eq. 7, or eq. 2 where masks are off), and the shares of its masks."""
+    warped, _ = geometry.warp_by_depth(source, depth, K, pose)
+    error = losses.photometric_error(target, warped, ssim_weight=config.ssim_weight, penalty=config.penalty)
+    masks = geometry.occlusion_masks(
+        depth, source_depth, K, pose, tolerance=config.occlusion_tolerance, rounds=config.occlusion_rounds
+    )
+    # Without "Occ" every pixel counts, those outside the source image too, compared with 0 as in the published code (D25).
+    visible = masks.visible if config.occlusion else jnp.ones_like(masks.edge)
+    kept = visible
+    if config.less_than_mean:
+        kept &= losses.less_than_mean_mask(error, visible, config.less_than_mean_factor)
+    scale = error.ndim + 1 if config.sum_channels else 1
+    value = scale * losses.masked_mean(error, kept)
+    if config.mask_inside_penalty:
+        at_zero = (1 - config.ssim_weight) * losses.robust_penalty(jnp.zeros(()), config.penalty)
+        value += scale * at_zero * jnp.sum(~kept) / (jnp.sum(kept) + 1)
+    shares = {name: jnp.mean(getattr(masks, name)) for name in ("edge", "overlap", "blank", "visible")}
+    shares |= {"kept": jnp.mean(kept), "photometric": losses.masked_mean(error, masks.visible)}
+    return value, shares
+
+
+def depth_pose_objective(
+    params: Mapping[str, Any],
+    batch_stats: Mapping[str, Any],
+    batch: Mapping[str, chex.Array],
+    *,
+    depth_net: DepthNet,
+    pose_net: PoseNet,
+    rotation: str,
+    config: LossConfig,
+) -> tuple[chex.Array, tuple[Mapping[str, Any], Diagnostics]]:
+    """Returns the depth-pose objective of a batch, in training mode.
+
+    Args:
+      params: {"depth": ..., "pose": ...}.
+      batch_stats: {"depth": ...}, the running statistics of batch normalisation.
+      batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3].
+      depth_net: The depth network.
+      pose_net: The pose network.
+      rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
+      config: Weights and choices.
+
+    Returns:
+      The loss, mean over the batch, and (new running statistics, diagnostics).
+    """
+    target, sources = batch["target"], batch["sources"]
+    depth_variables = {"params": params["depth"], "batch_stats": batch_stats["depth"]}
+    disparities, updates = depth_net.apply(depth_variables, target, train=True, mutable=["batch_stats"])
+    # The sources' depth only enters masks: no gradient (D21). It is normalised by its own batch, as the target's is, so that
+    # both come from the same function; the running statistics follow the target alone.
+    source_images = sources.reshape(-1, *target.shape[1:])
+    frozen = jax.lax.stop_gradient(depth_variables)
+    source_disparities = depth_net.apply(frozen, source_images, train=True, mutable=["batch_stats"])[0][0]
+    source_disparities = source_disparities[..., 0].reshape(sources.shape[:4])
+
+    vectors = pose_net.apply({"params": params["pose"]}, target, [sources[:, 0], sources[:, 1]])
+    poses = jax.vmap(jax.vmap(lambda v: geometry.pose_from_vector(v, rotation)))(vectors)
+
+    def one(*sample):
+        return depth_pose_loss(*sample, config)
+
+    # The finest scale alone is trained on (D11).
+    loss, diagnostics = jax.vmap(one)(
+        disparities[0][..., 0], source_disparities, poses, target, sources, batch["intrinsics"]
+    )
+    new_stats = {"depth": updates["batch_stats"]}
+    return jnp.mean(loss), (new_stats, jax.tree.map(jnp.mean, diagnostics))

@@ -1,0 +1,75 @@
+"""Data parallelism: the one place that knows of several devices.
+
+A step is written for one device and its share of the batch; `data_parallel` runs it on all of them, and inside it
+`mean_across_devices` is the only way to talk. State is the same on every device.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from flax import jax_utils
+
+from dopi_jax.errors import UserError
+
+AXIS = "devices"
+
+
+def replicate(tree: Any) -> Any:
+    """Returns the tree with a copy of every array on every device.
+
+    Args:
+      tree: Arrays of the host or of one device.
+
+    Returns:
+      The same tree, placed as `data_parallel` places its results: another placement would compile the step twice.
+    """
+    mesh = jax.sharding.Mesh(np.asarray(jax.local_devices()), (AXIS,))
+    # Through the host: a device's own copy would be shared, and the step, which gives its input's memory away, would delete
+    # the caller's array with it.
+    return jax.device_put(jax.device_get(tree), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
+def split(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the batch in one part a device: [B, ...] -> [devices, B / devices, ...].
+
+    Args:
+      batch: Arrays with a common leading axis.
+
+    Returns:
+      The same arrays, reshaped.
+
+    Raises:
+      UserError: The batch cannot be divided evenly.
+    """
+    devices = jax.local_device_count()
+    size = len(next(iter(batch.values())))
+    if size % devices:
+        raise UserError(
+            f"config.train.batch_size gives each process {size} snippets for {devices} devices: "
+            f"choose a multiple of {devices}"
+        )
+    return {name: array.reshape(devices, size // devices, *array.shape[1:]) for name, array in batch.items()}
+
+
+def prefetched(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, jax.Array]]:
+    """Yields split batches that are already on their way to the devices while the step before them runs."""
+    return jax_utils.prefetch_to_device(map(split, batches), 2, axis_name=AXIS)
+
+
+def mean_across_devices(tree: Any) -> Any:
+    """Returns the mean over the devices; only inside of a step."""
+    return jax.lax.pmean(tree, AXIS)
+
+
+def data_parallel(step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Returns the step run on all devices.
+
+    Args:
+      step: (state, batch) -> (state, metrics), which must make both results equal on all devices by `mean_across_devices`.
+
+    Returns:
+      The same function of a replicated state, whose memory is reused for the result, and a `split` batch.
+    """
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,))

@@ -1,0 +1,160 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dopi_jax import geometry, losses
+from dopi_jax.config import ABLATIONS, Config, LossConfig, apply_variant
+from dopi_jax.models import DepthNet, PoseNet
+from dopi_jax.objectives import depth_pose_loss, depth_pose_objective
+
+
+@pytest.fixture(params=["phase1_32x48", "phase1_40x72"])
+def golden(request, shared):
+    arrays = np.load(shared / "golden" / "losses.npz")
+    prefix = request.param + "/"
+    return {key.removeprefix(prefix): arrays[key] for key in arrays.files if key.startswith(prefix)}
+
+
+def snippet(golden):
+    sources = np.stack([golden["previous"], golden["next"]])
+    source_disparities = 1 / np.stack([golden["source_depth_0"], golden["source_depth_1"]])
+    return golden["disparity"], source_disparities, golden["pose_vectors"], golden["target"], sources, golden["K"]
+
+
+def loss_of_vectors(disparity, source_disparities, vectors, target, sources, K, config):
+    poses = jax.vmap(geometry.pose_from_vector)(vectors)
+    return depth_pose_loss(disparity, source_disparities, poses, target, sources, K, config)
+
+
+def assert_close(got, want):
+    got, want = np.asarray(got, np.float64), np.asarray(want)
+    assert np.linalg.norm(got - want) <= 1e-4 * np.linalg.norm(want)
+
+
+def test_golden_phase_1(golden):
+    (loss, diagnostics), gradients = jax.jit(
+        jax.value_and_grad(loss_of_vectors, argnums=(0, 2), has_aux=True), static_argnums=6
+    )(*snippet(golden), _Frozen(LossConfig()))
+    assert_close(loss, golden["total"])
+    assert_close(diagnostics["reconstruction"], golden["recon_0"] + golden["recon_1"])
+    assert_close(diagnostics["smoothness"], golden["smooth"])
+    assert_close(gradients[0], golden["grad_disparity"])
+    assert_close(gradients[1], golden["grad_pose"])
+    for name in ("edge", "overlap", "blank"):
+        assert_close(diagnostics[name], (golden[f"{name}_0"].mean() + golden[f"{name}_1"].mean()) / 2)
+
+
+def test_golden_masks_and_errors(golden):
+    disparity, source_disparities, vectors, target, sources, K = snippet(golden)
+    for i in range(2):
+        pose = geometry.pose_from_vector(vectors[i])
+        warped, _ = geometry.warp_by_depth(sources[i], 1 / disparity, K, pose)
+        assert_close(warped, golden[f"warped_{i}"])
+        error = losses.photometric_error(target, warped)
+        assert_close(error, golden[f"error_{i}"])
+        masks = geometry.occlusion_masks(1 / disparity, 1 / source_disparities[i], K, pose)
+        ltm = losses.less_than_mean_mask(error, masks.visible)
+        for name, mask in [*masks._asdict().items(), ("ltm", ltm)]:
+            np.testing.assert_array_equal(mask, golden[f"{name}_{i}"] > 0, err_msg=name)
+
+
+class _Frozen:
+    """A config that jit can take as a static argument."""
+
+    def __init__(self, config):
+        self.__dict__.update(vars(config))
+
+
+def random_snippet(height=24, width=40):
+    keys = jax.random.split(jax.random.key(0), 4)
+    smooth = jax.image.resize(jax.random.uniform(keys[0], (3, 6, 10, 3), minval=-1), (3, height, width, 3), "cubic")
+    disparity = 0.2 + 0.2 * jax.random.uniform(keys[1], (3, height, width))
+    vectors = 0.05 * jax.random.normal(keys[2], (2, 6))
+    K = jnp.array([[30.0, 0, width / 2], [0, 30.0, height / 2], [0, 0, 1]])
+    return disparity[0], disparity[1:], vectors, smooth[0], smooth[1:], K
+
+
+def variant_loss(variant):
+    loss, _ = loss_of_vectors(*random_snippet(), apply_variant(Config(), variant).loss)
+    return float(loss)
+
+
+def test_basic_is_the_plain_mean_of_eq_2():
+    config = LossConfig(**ABLATIONS["basic"])
+    disparity, others, vectors, target, sources, K = random_snippet()
+    loss, diagnostics = loss_of_vectors(disparity, others, vectors, target, sources, K, config)
+    want = 0.0
+    for vector, source in zip(vectors, sources, strict=True):
+        warped, _ = geometry.warp_by_depth(source, 1 / disparity, K, geometry.pose_from_vector(vector))
+        want += losses.photometric_error(target, warped).sum() / (24 * 40 + 1)
+    smoothness = losses.edge_aware_smoothness(losses.mean_normalized_disparity(disparity)[..., None], target)
+    np.testing.assert_allclose(loss, want + 0.2 * smoothness, rtol=1e-5)
+    assert diagnostics["kept"] == 1.0
+
+
+def test_every_row_of_the_ablation_is_another_objective():
+    values = [variant_loss(v) for v in ABLATIONS] + [variant_loss(f"{v},released") for v in ABLATIONS]
+    assert len({round(v, 5) for v in values}) == len(values)
+    assert np.isfinite(values).all()
+
+
+def test_released_choices_have_their_stated_effects():
+    sample = random_snippet()
+
+    def reconstruction(**choices):
+        return float(loss_of_vectors(*sample, LossConfig(less_than_mean=False, **choices))[1]["reconstruction"])
+
+    plain = reconstruction()
+    np.testing.assert_allclose(reconstruction(sum_channels=True), 3 * plain, rtol=1e-6)  # D6
+    assert reconstruction(mask_inside_penalty=True) > plain  # D8 adds rho(0) for every masked pixel
+    gradients = [
+        jax.grad(lambda d, c=c: loss_of_vectors(d, *sample[1:], LossConfig(mask_inside_penalty=c))[0])(sample[0])
+        for c in (False, True)
+    ]
+    np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-9)  # ... and no gradient
+    # D9: with every disparity divided by its maximum, their scale is free.
+    scaled = [sample[0] * 3, sample[1] * 5, *sample[2:]]
+    config = LossConfig(normalize_all_disparities=True)
+    np.testing.assert_allclose(loss_of_vectors(*scaled, config)[0], loss_of_vectors(*sample, config)[0], rtol=1e-5)
+
+
+def test_a_network_that_collapses_shows_it():
+    _, others, *rest = random_snippet()
+    _, diagnostics = loss_of_vectors(jnp.full((24, 40), 0.3), others, *rest, LossConfig())
+    assert diagnostics["disparity_spread"] < 1e-4
+
+
+def test_masks_and_source_depths_carry_no_gradient():
+    sample = random_snippet()
+    gradient = jax.grad(lambda others: loss_of_vectors(sample[0], others, *sample[2:], LossConfig())[0])(sample[1])
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_objective_of_the_networks():
+    depth_net, pose_net = DepthNet("small"), PoseNet(variant="small")
+    target, *others = (jax.random.uniform(k, (2, 32, 64, 3), minval=-1) for k in jax.random.split(jax.random.key(1), 3))
+    depth_variables = depth_net.init(jax.random.key(0), target, train=True)
+    pose_variables = pose_net.init(jax.random.key(0), target, others)
+    params = {"depth": depth_variables["params"], "pose": pose_variables["params"]}
+    stats = {"depth": depth_variables["batch_stats"]}
+    K = jnp.array([[40.0, 0, 32], [0, 40, 16], [0, 0, 1]])
+    batch = {"target": target, "sources": jnp.stack(others, 1), "intrinsics": jnp.stack([K, K])}
+
+    @jax.jit
+    def value_and_grad(params, stats):
+        return jax.value_and_grad(depth_pose_objective, has_aux=True)(
+            params, stats, batch, depth_net=depth_net, pose_net=pose_net, rotation="euler", config=LossConfig()
+        )
+
+    (loss, (new_stats, diagnostics)), gradients = value_and_grad(params, stats)
+    assert np.isfinite(loss) and all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
+    for network in ("depth", "pose"):
+        assert sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(gradients[network])) > 0
+    assert set(diagnostics) >= {"reconstruction", "smoothness", "edge", "overlap", "blank", "kept", "disparity_spread"}
+    # The running statistics follow the target alone.
+    _, alone = depth_net.apply({"params": params["depth"], **{"batch_stats": stats["depth"]}}, target, train=True,
+                               mutable=["batch_stats"])  # fmt: skip
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), new_stats["depth"], alone["batch_stats"]
+    )

@@ -1,0 +1,6 @@
+"""Trains the networks of a config: python train.py --config configs/kitti_depthpose.py --config.data.root=DATA."""
+
+from dopi_jax.commands import flags, train
+
+if __name__ == "__main__":
+    flags.run(train.main)
