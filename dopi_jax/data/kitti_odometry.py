@@ -1,8 +1,8 @@
 """KITTI odometry in its official layout.
 
-    <root>/kitti_odometry/sequences/00/calib.txt
-    <root>/kitti_odometry/sequences/00/image_2/000000.png      (2 and 3: the colour cameras; 0 and 1: grey)
-    <root>/kitti_odometry/poses/00.txt                         (00 to 10 only)
+<root>/kitti_odometry/sequences/00/calib.txt
+<root>/kitti_odometry/sequences/00/image_2/000000.png      (2 and 3: the colour cameras; 0 and 1: grey)
+<root>/kitti_odometry/poses/00.txt                         (00 to 10 only)
 """
 
 import pathlib

@@ -1,8 +1,8 @@
 """KITTI raw, synced and rectified, in its official layout.
 
-    <root>/kitti_raw/<date>/calib_cam_to_cam.txt, calib_velo_to_cam.txt
-    <root>/kitti_raw/<date>/<drive>_sync/image_02/data/0000000000.png       (02 and 03: the colour cameras)
-    <root>/kitti_raw/<date>/<drive>_sync/velodyne_points/data/0000000000.bin
+<root>/kitti_raw/<date>/calib_cam_to_cam.txt, calib_velo_to_cam.txt
+<root>/kitti_raw/<date>/<drive>_sync/image_02/data/0000000000.png       (02 and 03: the colour cameras)
+<root>/kitti_raw/<date>/<drive>_sync/velodyne_points/data/0000000000.bin
 """
 
 import pathlib

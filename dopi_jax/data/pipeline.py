@@ -106,7 +106,7 @@ class _SnippetReader:
         return images, tf.gather(self._intrinsics, index), tf.ensure_shape(readable, ())
 
     def batches(self, samples: tf.data.Dataset, batch_size: int) -> Generator[Batch, None, None]:
-        """Yields the samples in batches; raises the UserError of the first one that could not be read."""
+        """Yields the samples in batches; raises the UserError when it comes to one that could not be read."""
         for batch in samples.batch(batch_size, drop_remainder=True).prefetch(2).as_numpy_iterator():
             if not batch.pop("readable").all():
                 raise self._error

@@ -135,16 +135,15 @@ class DispResNet(nn.Module):
 # A laptop trains this at 128x416: five stages reach stride 32, where one cell sees most of such an image, and the
 # channels keep each stage near the cost of the one before.
 SMALL_ENCODER_CHANNELS = (16, 32, 64, 128, 192)
-SMALL_DECODER_CHANNELS = (128, 64, 32, 16, 16)
-# Coarser heads than stride 8 would see fewer than 16 rows.
-SMALL_COARSEST_HEAD = 4
+# Down to stride 2 only: the full-size level alone took a third of a step, and the finest head is upsampled instead.
+SMALL_DECODER_CHANNELS = (128, 64, 32, 16)
 # sigmoid(-2) = 0.12 puts the first depth near 0.8, mid-range on the scale of logarithms: a head that starts at the
 # sigmoid's middle starts at depth 0.2, and soon saturates.
 SMALL_HEAD_BIAS = -2.0
 
 
 class SmallDepthNet(nn.Module):
-    """U-shaped network with five normalised stride-2 stages, a light decoder and four disparity heads.
+    """U-shaped network with five normalised stride-2 stages, a light decoder and four disparity heads at half size.
 
     Attributes:
       axis_name: see `DepthNet`.
@@ -162,15 +161,14 @@ class SmallDepthNet(nn.Module):
             pyramid.append(x)
 
         disparities: list[jax.Array] = []
-        for level, channels in zip(range(5, 0, -1), SMALL_DECODER_CHANNELS, strict=True):
+        for level, channels in zip(range(5, 1, -1), SMALL_DECODER_CHANNELS, strict=True):
             skip = pyramid[level - 1]
             x = jnp.concatenate([crop_like(upsample_nearest(x), skip), skip], axis=-1)
             x = nn.elu(conv(channels, name=f"up{level}")(x))
-            if level <= SMALL_COARSEST_HEAD:
-                bias_init = nn.initializers.constant(SMALL_HEAD_BIAS)
-                head = conv(1, kernel_init=NEAR_ZERO, bias_init=bias_init, name=f"disp{level}")
-                disparities.insert(0, to_disparity(head(x)))
-        return disparities
+            bias_init = nn.initializers.constant(SMALL_HEAD_BIAS)
+            head = conv(1, kernel_init=NEAR_ZERO, bias_init=bias_init, name=f"disp{level}")
+            disparities.insert(0, to_disparity(head(x)))
+        return [crop_like(upsample_bilinear(disparities[0]), images), *disparities]
 
 
 class SmallEncoderStage(nn.Module):
