@@ -58,9 +58,10 @@ class LossConfig:
 
 @dataclass
 class OptimizerConfig:
-    """Adam, constant rate."""
+    """Adam, at a constant rate in the paper."""
 
     learning_rate: float = 1e-4  # D29
+    decay_after: float = 1.0  # share of the steps after which the rate is divided by 10; 1: never, as in the paper
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8

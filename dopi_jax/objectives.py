@@ -1,7 +1,7 @@
 """What is minimised in each phase, as pure functions of parameters and a batch."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -46,12 +46,15 @@ def depth_pose_loss(
     depth = 1 / disparity
     source_depths = jax.lax.stop_gradient(1 / source_disparities)
 
-    def reconstruct(source, source_depth, pose):
-        return _reconstruction(depth, source_depth, pose, target, source, K, config)
+    def one_source(source, source_depth, pose):
+        view = view_source(depth, source_depth, pose, target, source, K, config)
+        shares = {"visible": view.visible, "kept": view.kept, **view.masks._asdict()}
+        seen_error = losses.masked_mean(view.error, view.masks.visible)
+        return _reconstruction(view, config), {"photometric": seen_error, **jax.tree.map(jnp.mean, shares)}
 
     # Mapped over the sources alone, so that what belongs to the target is computed once.
-    reconstruction, shares = jax.vmap(reconstruct)(sources, source_depths, source_from_target)
-    reconstruction = jnp.sum(reconstruction)
+    reconstructions, per_source = jax.vmap(one_source)(sources, source_depths, source_from_target)
+    reconstruction = jnp.sum(reconstructions)
     if config.smoothness_normalization == "max":
         smooth_map = losses.max_normalized_depth(disparity)
     else:
@@ -62,32 +65,78 @@ def depth_pose_loss(
         "smoothness": smoothness,
         "disparity_spread": jnp.std(disparity) / jnp.mean(disparity),
         "translation": jnp.mean(jnp.linalg.norm(jax.lax.stop_gradient(source_from_target)[:, :3, 3], axis=-1)),
-        **jax.tree.map(jnp.mean, shares),
+        **jax.tree.map(jnp.mean, per_source),
     }
     loss = config.reconstruction * reconstruction + config.smoothness * smoothness
     return loss, jax.lax.stop_gradient(diagnostics)
 
 
-def _reconstruction(depth, source_depth, pose, target, source, K, config: LossConfig):
-    """The masked photometric error of one source (eq. 7, or eq. 2 where masks are off), and the shares of its masks."""
-    warped, _ = geometry.warp_by_depth(source, depth, K, pose)
+class SourceView(NamedTuple):
+    """One source seen from the target.
+
+    Attributes:
+      warped: The source warped to the target [H, W, 3].
+      error: Photometric error [H, W].
+      masks: What the target's pixels can be compared with.
+      visible: Pixels [H, W] that the objective takes for visible.
+      kept: Pixels [H, W] that count in it.
+    """
+
+    warped: chex.Array
+    error: chex.Array
+    masks: geometry.OcclusionMasks
+    visible: chex.Array
+    kept: chex.Array
+
+
+def view_source(
+    depth: chex.Array,
+    source_depth: chex.Array,
+    source_from_target: chex.Array,
+    target: chex.Array,
+    source: chex.Array,
+    K: chex.Array,
+    config: LossConfig,
+) -> SourceView:
+    """Returns one source reconstructed as the target, with what is wrong with it and what counts (paper eq. 3, 5, 6).
+
+    Args:
+      depth: Target depth [H, W].
+      source_depth: Source depth [H, W].
+      source_from_target: Pose [4, 4].
+      target: Target image [H, W, 3] in [-1, 1].
+      source: Source image [H, W, 3] in [-1, 1].
+      K: Intrinsics [3, 3].
+      config: Choices of error and masks.
+
+    Returns:
+      A `SourceView`; only `warped` and `error` carry gradient.
+    """
+    warped, _ = geometry.warp_by_depth(source, depth, K, source_from_target)
     error = losses.photometric_error(target, warped, ssim_weight=config.ssim_weight, penalty=config.penalty)
     masks = geometry.occlusion_masks(
-        depth, source_depth, K, pose, tolerance=config.occlusion_tolerance, rounds=config.occlusion_rounds
+        depth,
+        source_depth,
+        K,
+        source_from_target,
+        tolerance=config.occlusion_tolerance,
+        rounds=config.occlusion_rounds,
     )
     # Without "Occ" every pixel counts, those outside the source image too, compared with 0 as in the published code (D25).
     visible = masks.visible if config.occlusion else jnp.ones_like(masks.edge)
     kept = visible
     if config.less_than_mean:
         kept &= losses.less_than_mean_mask(error, visible, config.less_than_mean_factor)
-    scale = error.ndim + 1 if config.sum_channels else 1
-    value = scale * losses.masked_mean(error, kept)
+    return SourceView(warped, error, masks, visible, kept)
+
+
+def _reconstruction(view: SourceView, config: LossConfig) -> chex.Array:
+    """The masked photometric error of one source (eq. 7, or eq. 2 where masks are off)."""
+    value = losses.masked_mean(view.error, view.kept)
     if config.mask_inside_penalty:
         at_zero = (1 - config.ssim_weight) * losses.robust_penalty(jnp.zeros(()), config.penalty)
-        value += scale * at_zero * jnp.sum(~kept) / (jnp.sum(kept) + 1)
-    shares = {name: jnp.mean(getattr(masks, name)) for name in ("edge", "overlap", "blank", "visible")}
-    shares |= {"kept": jnp.mean(kept), "photometric": losses.masked_mean(error, masks.visible)}
-    return value, shares
+        value += at_zero * jnp.sum(~view.kept) / (jnp.sum(view.kept) + 1)
+    return value * view.warped.shape[-1] if config.sum_channels else value
 
 
 def depth_pose_objective(

@@ -7,9 +7,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from dopi_jax import geometry, losses
+from dopi_jax import geometry
 from dopi_jax.config import Config
-from dopi_jax.objectives import depth_pose_loss
+from dopi_jax.objectives import depth_pose_loss, view_source
 from dopi_jax.training.state import build_networks
 
 Variables = Mapping[str, Any]
@@ -39,27 +39,30 @@ def make_predict_poses(config: Config):
 def make_view_snippets(config: Config):
     """Returns a compiled function (variables, batch) -> what the objective sees of every snippet of a batch.
 
-    The result has `loss` and the diagnostics of `depth_pose_loss`, each [B]; `target`, `disparity`; and for each source
-    `warped`, `visible` and `kept`, as `visualization.snippet_panel` takes them.
+    The result has `scalars`: `loss` and the diagnostics of `depth_pose_loss`, each [B]; and, as
+    `visualization.snippet_panel` takes them but with a leading [B], `target`, `disparity`, `warped`, `visible`, `kept`.
     """
     predict_disparity = make_predict_disparity(config)
     predict_poses = make_predict_poses(config)
 
     def view_one(target, sources, K, disparity, source_disparities, poses):
         loss, diagnostics = depth_pose_loss(disparity, source_disparities, poses, target, sources, K, config.loss)
-        depth = 1 / disparity
 
-        def view_source(source, source_disparity, pose):
-            warped, _ = geometry.warp_by_depth(source, depth, K, pose)
-            visible = geometry.occlusion_masks(depth, 1 / source_disparity, K, pose).visible
-            error = losses.photometric_error(target, warped)
-            return {"warped": warped, "visible": visible, "kept": visible & losses.less_than_mean_mask(error, visible)}
+        def one_source(source, source_disparity, pose):
+            return view_source(1 / disparity, 1 / source_disparity, pose, target, source, K, config.loss)
 
-        per_source = jax.vmap(view_source)(sources, source_disparities, poses)
-        return {"loss": loss, "target": target, "disparity": disparity, **diagnostics, **per_source}
+        views = jax.vmap(one_source)(sources, source_disparities, poses)
+        return {
+            "scalars": {"loss": loss, **diagnostics},
+            "target": target,
+            "disparity": disparity,
+            "warped": views.warped,
+            "visible": views.visible,
+            "kept": views.kept,
+        }
 
     @jax.jit
-    def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, chex.Array]:
+    def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
         target, sources = batch["target"], batch["sources"]
         images = jnp.concatenate([target[:, None], sources], axis=1)
         disparities = predict_disparity(variables, images.reshape(-1, *target.shape[1:])).reshape(images.shape[:4])

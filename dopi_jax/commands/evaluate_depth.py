@@ -6,11 +6,10 @@ from tqdm import tqdm
 
 from dopi_jax import evaluation, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.data.images import image_size, read_image
-from dopi_jax.data.velodyne import eigen_test_images, ground_truth_depth
+from dopi_jax.data.images import network_input, read_image
+from dopi_jax.data.velodyne import eigen_test_images
 
 _PROTOCOLS = ("cc", "monodepth2")
-_CAMERA = 2  # the Eigen list is of the left colour camera
 _PICTURES = 6
 
 
@@ -25,13 +24,13 @@ def evaluate(run: EvaluationRun) -> None:
     """
     images, expected = eigen_test_images(run.root)
     predict_disparity = predict.make_predict_disparity(run.config)
-    truths = [ground_truth_depth(i.scan, i.calibration, _CAMERA, image_size(i.image)) for i in images]
+    truths = [image.ground_truth() for image in images]
     profile = evaluation.row_profile_baseline(truths)
     candidates = {"constant depth": [], "best depth per row": [], "dopi_jax": []}
     pictures = []
-    for image, truth in zip(tqdm(images, unit="image"), truths, strict=True):
+    for image in tqdm(images, unit="image"):
         pixels = read_image(image.image, run.image_size)
-        disparity = np.asarray(predict_disparity(run.variables, pixels[None] / np.float32(127.5) - 1))[0]
+        disparity = np.asarray(predict_disparity(run.variables, network_input(pixels)[None]))[0]
         candidates["constant depth"].append(evaluation.constant_depth_baseline())
         candidates["best depth per row"].append(profile)
         candidates["dopi_jax"].append(1 / disparity)

@@ -1,5 +1,6 @@
 """Camera motion on KITTI odometry: snippet ATE as in the paper's Table III, and whole trajectories."""
 
+import re
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ from tqdm import tqdm
 from dopi_jax import evaluation, formats, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.data import kitti_odometry
-from dopi_jax.data.images import read_image
+from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.errors import UserError
@@ -48,11 +49,13 @@ def evaluate(run: EvaluationRun) -> None:
             ]
             if length == 3:
                 rotation_error = float(np.mean(rotation))
-        aligned = _write_trajectory(run, name, sequence, truth, evaluation.trajectory_from_predictions(motions))
+        trajectory = evaluation.trajectory_from_predictions(motions)
+        aligned, _ = evaluation.align_trajectory(truth, trajectory)
+        _write_trajectory(run, name, sequence, truth, aligned)
         trajectories[name] = {
             "rotation_error": rotation_error,
-            **evaluation.trajectory_ate(truth, aligned["raw"]),
-            **evaluation.kitti_odometry_errors(truth, aligned["aligned"]),
+            **evaluation.trajectory_ate(truth, trajectory),
+            **evaluation.kitti_odometry_errors(truth, aligned),
         }
     tables = [evaluation.pose_table(errors[length], straight[length], length) for length in _LENGTHS]
     tables.append(evaluation.trajectory_table(trajectories))
@@ -79,7 +82,7 @@ def _sequences(run: EvaluationRun) -> list[tuple[str, Sequence]]:
     found, missing = [], []
     for selection in run.config.data.pose_test:
         if not selection.startswith(f"{kitti_odometry.FOLDER}:"):
-            raise UserError(f"config.data.pose_test has {selection!r}: expected selections of kitti_odometry, which has poses")
+            raise UserError(f"config.data.pose_test has {selection!r}: expected kitti_odometry:..., which has poses")
         try:
             found.append((selection, select_sequences(run.root, selection)[0]))
         except UserError as error:
@@ -111,17 +114,15 @@ def _predict_motions(run: EvaluationRun, sequence: Sequence) -> np.ndarray:
     for start in tqdm(range(1, len(frames) - 1, _BATCH), unit="batch"):
         # The last batch is filled up with its last frame, so that every batch runs the same program.
         targets = np.minimum(np.arange(start, start + _BATCH), len(frames) - 2)
-        images = np.stack([frames[targets], frames[targets - 1], frames[targets + 1]], axis=1) / np.float32(127.5) - 1
+        images = network_input(np.stack([frames[targets], frames[targets - 1], frames[targets + 1]], axis=1))
         motions.append(np.asarray(predict_poses(run.variables, images[:, 0], images[:, 1:])))
     return np.concatenate(motions)[: len(frames) - 2].astype(np.float64)
 
 
-def _write_trajectory(run: EvaluationRun, name: str, sequence: Sequence, truth: np.ndarray, pred: np.ndarray) -> dict:
-    """Writes the aligned trajectory as KITTI and TUM text and as a plot from above."""
-    aligned, _ = evaluation.align_trajectory(truth, pred)
-    stem = run.results_folder() / f"trajectory_{''.join(c if c.isalnum() else '_' for c in name).strip('_')}"
+def _write_trajectory(run: EvaluationRun, name: str, sequence: Sequence, truth: np.ndarray, aligned: np.ndarray) -> None:
+    """Writes the aligned trajectory as KITTI and TUM text, and both as a plot from above."""
+    stem = run.results_folder() / f"trajectory_{re.sub('[^0-9a-zA-Z]+', '_', name).strip('_')}"
     formats.write_kitti_poses(f"{stem}_kitti.txt", aligned)
     formats.write_tum_trajectory(f"{stem}_tum.txt", np.array(sequence.numbers) / _FRAME_RATE, aligned)
     plot = visualization.trajectory_plot({"ground truth": truth[:, :3, 3], "dopi_jax": aligned[:, :3, 3]})
     Image.fromarray(plot).save(f"{stem}.png")
-    return {"raw": pred, "aligned": aligned}

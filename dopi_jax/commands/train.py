@@ -6,15 +6,18 @@ import warnings
 import jax
 import numpy as np
 
-from dopi_jax import predict, visualization
+from dopi_jax import evaluation, predict, visualization
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.config import Config
+from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.pipeline import training_batches, validation_batches
 from dopi_jax.data.selection import find_data_root, select_sequences
 from dopi_jax.data.snippets import count_snippets
+from dopi_jax.data.velodyne import with_ground_truth
 from dopi_jax.training import TrainState, train
 
 _CONFIG = command_flags.define_config("configs/kitti_depthpose.py")
+_LIDAR_FRAMES = 50  # at most; more would hold up training
 
 
 def main(_) -> None:
@@ -57,6 +60,10 @@ class _Watch:
         self._config = config
         self._sequences = sequences
         self._view = predict.make_view_snippets(config)
+        self._predict_disparity = predict.make_predict_disparity(config)
+        targets = [snippet.target for sequence in sequences for snippet in sequence.snippets()]
+        lidar = with_ground_truth(targets)
+        self._lidar = lidar[:: max(1, len(lidar) // _LIDAR_FRAMES)][:_LIDAR_FRAMES]
 
     def _batches(self):
         data = self._config.data
@@ -64,18 +71,30 @@ class _Watch:
         return validation_batches(self._sequences, (data.height, data.width), size)
 
     def validate(self, state: TrainState) -> dict[str, float]:
-        """Mean diagnostics over the validation snippets."""
+        """Mean diagnostics over the validation snippets; depth metrics where their drives have laser scans."""
         variables = _variables(state)
         scalars = []
         for _, batch in zip(range(self._config.train.validation_batches), self._batches(), strict=False):
             view = self._view(variables, batch)
-            scalars.append({name: np.mean(value) for name, value in view.items() if value.ndim == 1})
-        return {name: float(np.mean([s[name] for s in scalars])) for name in scalars[0]}
+            scalars.append({name: np.mean(value) for name, value in view["scalars"].items()})
+        return {name: float(np.mean([s[name] for s in scalars])) for name in scalars[0]} | self._depth_metrics(variables)
+
+    def _depth_metrics(self, variables: dict) -> dict[str, float]:
+        if not self._lidar:
+            return {}
+        per_image = []
+        for frame in self._lidar:
+            image = network_input(read_image(frame.image, (self._config.data.height, self._config.data.width)))
+            depth = 1 / np.asarray(self._predict_disparity(variables, image[None]))[0]
+            per_image.append(evaluation.depth_metrics(frame.ground_truth(), depth))
+        means = evaluation.average_depth_metrics(per_image)
+        return {name: means[name] for name in evaluation.DEPTH_METRICS}
 
     def draw(self, state: TrainState) -> dict[str, np.ndarray]:
         """The panel of the first validation snippet."""
         view = self._view(_variables(state), next(iter(self._batches())))
-        return {"snippet": visualization.snippet_panel({name: np.asarray(value[0]) for name, value in view.items()})}
+        del view["scalars"]
+        return {"snippet": visualization.snippet_panel(jax.tree.map(lambda value: np.asarray(value[0]), view))}
 
 
 def _variables(state: TrainState) -> dict:

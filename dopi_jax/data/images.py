@@ -54,3 +54,8 @@ def _unreadable(path: str | pathlib.Path, error: Exception) -> UserError:
     if not pathlib.Path(path).exists():
         return UserError(f"image {path} does not exist: restore it, or select other frames")
     return UserError(f"image {path} cannot be read ({error}): the file is damaged; copy or download it again")
+
+
+def network_input(pixels: np.ndarray) -> np.ndarray:
+    """Returns uint8 images of any shape as the networks take them: float32 in [-1, 1]."""
+    return pixels / np.float32(127.5) - 1

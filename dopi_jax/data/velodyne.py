@@ -6,22 +6,29 @@ a slip of one column in what counts as meeting.
 """
 
 import pathlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from dopi_jax.data import kitti_raw, splits
 from dopi_jax.data.calibration import RawCalibration
+from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import numbered_frames
 from dopi_jax.errors import UserError
 
 
 class EvaluationImage(NamedTuple):
-    """One frame of the Eigen test list with what its ground truth is made of."""
+    """One colour frame of KITTI raw with what its ground truth is made of."""
 
     image: pathlib.Path
     scan: pathlib.Path
     calibration: RawCalibration
+    camera: int
+
+    def ground_truth(self) -> np.ndarray:
+        """Returns `ground_truth_depth` at the frame's native size."""
+        return ground_truth_depth(self.scan, self.calibration, self.camera, image_size(self.image))
 
 
 def read_scan(path: pathlib.Path) -> np.ndarray:
@@ -85,6 +92,28 @@ def ground_truth_depth(
     return np.maximum(image, 0.0)  # points just behind the camera, ahead of the laser, have negative depth
 
 
+def with_ground_truth(images: Iterable[pathlib.Path]) -> list[EvaluationImage]:
+    """Finds the laser scans that belong to frames.
+
+    Args:
+      images: files of frames; those that are not of KITTI raw, or whose drive has no scan of their number, are left out.
+
+    Returns:
+      The frames with a scan.
+
+    Raises:
+      UserError: the calibration of a drive's day is missing.
+    """
+    found = []
+    for image in images:
+        drive = image.parents[2]
+        scan = drive / "velodyne_points" / "data" / f"{image.stem}.bin"
+        if scan.is_file():
+            camera = int(image.parents[1].name.removeprefix("image_"))
+            found.append(EvaluationImage(image, scan, RawCalibration.read(drive.parent), camera))
+    return found
+
+
 def eigen_test_images(root: pathlib.Path) -> tuple[list[EvaluationImage], int]:
     """Finds the frames of the Eigen test list that are at hand with their laser scan.
 
@@ -104,7 +133,9 @@ def eigen_test_images(root: pathlib.Path) -> tuple[list[EvaluationImage], int]:
         at_hand = [n for n in numbers if n in frames and (scans / f"{n:010d}.bin").is_file()]
         if at_hand:
             calibration = RawCalibration.read(kitti_raw.drive_folder(root, drive).parent)
-            images += [EvaluationImage(frames[n], scans / f"{n:010d}.bin", calibration) for n in at_hand]
+            images += [
+                EvaluationImage(frames[n], scans / f"{n:010d}.bin", calibration, splits.EIGEN_TEST_CAMERA) for n in at_hand
+            ]
     if not images:
         raise UserError(
             f"none of the {splits.EIGEN_TEST_COUNT} Eigen test frames is at hand, looked for image_02 and "

@@ -52,15 +52,16 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
     return Networks(DepthNet(model.depth, axis_name=axis_name), PoseNet(num_refs=2, variant=model.pose))
 
 
-def build_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Returns Adam with a constant rate (paper section IV-B, D29)."""
-    return optax.adam(config.learning_rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
+def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
+    """Returns Adam, for a training of so many steps (paper section IV-B, D29)."""
+    rate = optax.piecewise_constant_schedule(config.learning_rate, {round(config.decay_after * steps): 0.1})
+    return optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
 
 
 def create_state(config: Config) -> TrainState:
     """Returns the state at step 0, decided by `config.train.seed` and the kind of device."""
     networks = build_networks(config.model)
-    optimizer = build_optimizer(config.optimizer)
+    optimizer = build_optimizer(config.optimizer, config.train.steps)
 
     @jax.jit
     def create(key):
@@ -79,7 +80,7 @@ def create_state(config: Config) -> TrainState:
 def depth_pose_step(config: Config):
     """Returns the train step of phase 1: (state, batch) -> (state, metrics), for one device's share of the batch."""
     networks = build_networks(config.model, parallel.AXIS)
-    optimizer = build_optimizer(config.optimizer)
+    optimizer = build_optimizer(config.optimizer, config.train.steps)
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         gradient_of = jax.value_and_grad(depth_pose_objective, has_aux=True)
