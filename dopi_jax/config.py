@@ -43,6 +43,7 @@ class LossConfig:
 
     reconstruction: float = 1.0  # weight w_R
     smoothness: float = 0.2  # weight w_S
+    scales: int = 1  # disparities trained on, finest first, each against images of its size (D11)
     occlusion: bool = True  # multiply by the masks of eq. 5 ("Occ")
     occlusion_tolerance: float = 0.0  # relative depth difference within one surface; 0 is the paper's rule
     occlusion_rounds: int = 1  # mutual projections (Remark 1)
@@ -174,6 +175,7 @@ def check(config: Config) -> None:
     positive = {
         "data.height": config.data.height,
         "data.width": config.data.width,
+        "loss.scales": config.loss.scales,
         "loss.occlusion_rounds": config.loss.occlusion_rounds,
         "optimizer.learning_rate": config.optimizer.learning_rate,
         **{f"train.{f.name}": getattr(config.train, f.name) for f in dataclasses.fields(TrainConfig) if f.type is int},
@@ -181,6 +183,32 @@ def check(config: Config) -> None:
     for name, value in positive.items():
         if value <= 0 and name != "train.seed":
             raise UserError(f"config.{name} is {value}: expected more than 0")
+    _check_scales(config)
+
+
+def _check_scales(config: Config) -> None:
+    """Sides must halve evenly down to the coarsest scale, and the network must predict it."""
+    available = {"resnet6": 6, "resnet_s6": 6, "small": 5}[config.model.depth]
+    if config.loss.scales > available:
+        raise UserError(f"config.loss.scales is {config.loss.scales}: depth network {config.model.depth!r} has {available}")
+    factor = 2 ** (config.loss.scales - 1)
+    for side in ("height", "width"):
+        if getattr(config.data, side) % factor:
+            raise UserError(
+                f"config.data.{side} is {getattr(config.data, side)}: expected a multiple of {factor}, "
+                f"which {config.loss.scales} scales (config.loss.scales) halve down to"
+            )
+
+
+def field_types(section: type = Config, prefix: str = "") -> dict[str, type]:
+    """Returns the type of every field of a config by dotted name, such as "optimizer.learning_rate"."""
+    types = {}
+    for name, kind in typing.get_type_hints(section).items():
+        if dataclasses.is_dataclass(kind):
+            types |= field_types(kind, f"{prefix}{name}.")
+        else:
+            types[prefix + name] = typing.get_origin(kind) or kind
+    return types
 
 
 def to_json(config: Config) -> str:

@@ -161,7 +161,8 @@ def depth_pose_objective(
       config: Weights and choices.
 
     Returns:
-      The loss, mean over the batch, and (new running statistics, diagnostics).
+      The loss, mean over the batch and summed over `config.scales` scales, and (new running statistics, diagnostics of the
+      finest scale).
     """
     target, sources = batch["target"], batch["sources"]
     depth_variables = {"params": params["depth"], "batch_stats": batch_stats["depth"]}
@@ -170,8 +171,7 @@ def depth_pose_objective(
     # both come from the same function; the running statistics follow the target alone.
     source_images = sources.reshape(-1, *target.shape[1:])
     frozen = jax.lax.stop_gradient(depth_variables)
-    source_disparities = depth_net.apply(frozen, source_images, train=True, mutable=["batch_stats"])[0][0]
-    source_disparities = source_disparities[..., 0].reshape(sources.shape[:4])
+    source_disparities, _ = depth_net.apply(frozen, source_images, train=True, mutable=["batch_stats"])
 
     vectors = pose_net.apply({"params": params["pose"]}, target, [sources[:, 0], sources[:, 1]])
     poses = jax.vmap(jax.vmap(lambda v: geometry.pose_from_vector(v, rotation)))(vectors)
@@ -179,9 +179,32 @@ def depth_pose_objective(
     def one(*sample):
         return depth_pose_loss(*sample, config)
 
-    # The finest scale alone is trained on (D11).
-    loss, diagnostics = jax.vmap(one)(
-        disparities[0][..., 0], source_disparities, poses, target, sources, batch["intrinsics"]
-    )
-    new_stats = {"depth": updates["batch_stats"]}
-    return jnp.mean(loss), (new_stats, jax.tree.map(jnp.mean, diagnostics))
+    total = jnp.zeros(())
+    for scale, disparity in zip(range(config.scales), disparities, strict=False):
+        loss, diagnostics = jax.vmap(one)(
+            disparity[..., 0],
+            source_disparities[scale].reshape(*sources.shape[:2], *disparity.shape[1:3]),
+            poses,
+            mean_pool(target, 2**scale),
+            mean_pool(source_images, 2**scale).reshape(*sources.shape[:2], *disparity.shape[1:3], 3),
+            jax.vmap(lambda K, s=2.0**-scale: geometry.scale_intrinsics(K, s, s))(batch["intrinsics"]),
+        )
+        total += jnp.mean(loss)
+        if scale == 0:
+            finest = jax.tree.map(jnp.mean, diagnostics)
+    return total, ({"depth": updates["batch_stats"]}, finest)
+
+
+def mean_pool(images: chex.Array, factor: int) -> chex.Array:
+    """Returns images shrunk by averaging squares of pixels.
+
+    Args:
+      images: Images [B, H, W, C]; both sides multiples of the factor.
+      factor: Side of the squares.
+
+    Returns:
+      Images [B, H / factor, W / factor, C].
+    """
+    batch, height, width, channels = images.shape
+    squares = images.reshape(batch, height // factor, factor, width // factor, factor, channels)
+    return jnp.mean(squares, axis=(2, 4))

@@ -1,7 +1,5 @@
 """`python evaluate.py --task depth|pose`: a run's trained networks measured by the paper's protocols."""
 
-import pathlib
-
 from absl import flags
 
 from dopi_jax.commands import evaluate_depth, evaluate_pose
@@ -10,13 +8,12 @@ from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.errors import UserError
 from dopi_jax.training.checkpoint import check_same_run
 
-_CONFIG = command_flags.define_config("configs/kitti_depthpose.py")
 _TASKS = {"depth": evaluate_depth.evaluate, "pose": evaluate_pose.evaluate}
 _TASK = flags.DEFINE_string("task", None, f"What to measure: {' or '.join(_TASKS)}.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Which checkpoint: best (by validation) or latest.")
 
 
-def main(_) -> None:
+def main() -> None:
     """Evaluates what the flags say.
 
     The run's own stored config is used; of the command's, only overrides count. A config file that is named must agree
@@ -26,10 +23,10 @@ def main(_) -> None:
         raise UserError(f"--task is {_TASK.value!r}: expected {' or '.join(_TASKS)}")
     if _CHECKPOINT.value not in ("best", "latest"):
         raise UserError(f"--checkpoint is {_CHECKPOINT.value!r}: expected best or latest")
-    config = command_flags.checked(_CONFIG.value)
-    workdir = pathlib.Path(command_flags.workdir_of(config))
-    if _CONFIG.present:
+    config = command_flags.config()
+    workdir = command_flags.workdir()
+    if command_flags.config_is_named():
         check_same_run(workdir, config)
     command_flags.use_compilation_cache()
-    run = EvaluationRun.open(workdir, command_flags.overrides(_CONFIG), _CHECKPOINT.value)
+    run = EvaluationRun.open(workdir, command_flags.overrides(), _CHECKPOINT.value)
     _TASKS[_TASK.value](run)

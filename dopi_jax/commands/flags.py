@@ -1,8 +1,15 @@
-"""Command-line flags shared by the commands, and how their mistakes are told."""
+"""Command-line flags shared by the commands, and how their mistakes are told.
 
+--config FILE.py[:VARIANT] names the experiment, --config.section.field=value changes one of its values, and --workdir
+says where the run lives.
+"""
+
+import difflib
+import itertools
 import logging
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,32 +22,46 @@ from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 
-
-def define_config(default: str) -> flags.FlagHolder:
-    """Defines --config FILE.py[:VARIANT], with --config.section.field=value overrides, and --workdir."""
-    flags.DEFINE_string("workdir", None, "The run's folder. Default: runs/<config name>.")
-    return config_flags.DEFINE_config_file("config", default, "Config file, with :VARIANT if it has variants.")
+_DEFAULT_CONFIG = "configs/kitti_depthpose.py"
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder. Default: runs/<config name>.")
 
 
-def workdir_of(config: Config) -> pathlib.Path:
-    """Returns the run's folder: --workdir, else runs/<config name>."""
-    return pathlib.Path(flags.FLAGS.workdir or pathlib.Path("runs") / config.name)
+def run(main: Callable[[], None]) -> None:
+    """Runs a command: a user's mistake is one sentence on stderr and exit status 1, anything else a traceback.
 
-
-def run(main: Callable[[list[str]], None]) -> None:
-    """Runs a command: a user's mistake is one sentence on stderr and exit status 1, anything else a traceback."""
+    Args:
+      main: The command; reads the flags that are parsed by then.
+    """
+    # The checkpoint library tells every file that it writes, at a level that absl shows.
+    logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
+    logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     try:
-        # The checkpoint library tells every file that it writes, at a level that absl shows.
-        logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
-        logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
-        app.run(_with_user_errors(main), flags_parser=_parse)
+        app.run(lambda _: main(), flags_parser=_parse)
     except UserError as error:
-        _exit(error)
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
-def overrides(config_flag: flags.FlagHolder) -> dict[str, Any]:
+def config() -> Config:
+    """Returns the config that the flags say, after `config.check`."""
+    value = flags.FLAGS.config
+    config_lib.check(value)
+    return value
+
+
+def config_is_named() -> bool:
+    """Returns whether the command line has --config, rather than overrides of the default alone."""
+    return bool(flags.FLAGS["config"].present)
+
+
+def overrides() -> dict[str, Any]:
     """Returns the values that --config.section.field=value gave, by dotted field name."""
-    return config_flags.get_override_values(flags.FLAGS[config_flag.name])
+    return config_flags.get_override_values(flags.FLAGS["config"])
+
+
+def workdir() -> pathlib.Path:
+    """Returns the run's folder: --workdir, else runs/<config name>."""
+    return pathlib.Path(_WORKDIR.value or pathlib.Path("runs") / flags.FLAGS.config.name)
 
 
 def use_compilation_cache() -> None:
@@ -49,40 +70,74 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-def checked(config: Config) -> Config:
-    """Returns the config after `config.check`."""
-    config_lib.check(config)
-    return config
-
-
-def _with_user_errors(main):
-    def wrapped(argv):
-        if len(argv) > 1:
-            raise UserError(f"unexpected argument {argv[1]!r}: options are written --name=value, see --help")
-        try:
-            main(argv)
-        except UserError as error:
-            _exit(error)
-
-    return wrapped
-
-
 def _parse(argv: list[str]) -> list[str]:
+    _check_config_file(argv)
+    _check_override_names(argv)
     try:
-        return flags.FLAGS(argv)
-    except FileNotFoundError as error:
-        raise UserError(f"config file {error.filename} does not exist: see configs/ for those that do") from error
+        # Defined only now, because the definition already loads the default file and looks for overrides.
+        config_flags.DEFINE_config_file("config", _DEFAULT_CONFIG, "Config file, with :VARIANT if it has variants.")
+        _show_in_help()
+        rest = flags.FLAGS(argv)
+    except flags.IllegalFlagValueError as error:
+        raise UserError(_illegal_value(str(error))) from error
     except flags.Error as error:
-        raise UserError(f"{str(error).splitlines()[0]}; see --help") from error
-    except (KeyError, AttributeError) as error:
-        override = next((a for a in argv if a.startswith("--config.")), "--config")
+        raise UserError(f"{error}; --help lists the options") from error
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}: options are written --name=value, --help lists them")
+    return rest
+
+
+def _check_config_file(argv: list[str]) -> None:
+    named = _DEFAULT_CONFIG
+    for argument, following in itertools.pairwise([*argv, ""]):
+        match = re.fullmatch(r"--?config(?:=(.*))?", argument)
+        if match:
+            named = match[1] or following
+    file = named.partition(":")[0]
+    if not pathlib.Path(file).is_file():
         raise UserError(
-            f"{override.split('=')[0]} names no field of the config ({error}): dopi_jax/config.py lists them"
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise UserError(f"an override of the config cannot be used: {error}") from error
+            f"config file {file!r} does not exist (seen from {pathlib.Path.cwd()}): name one, such as those in configs/, "
+            "with --config"
+        )
 
 
-def _exit(error: UserError) -> None:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(1)
+def _check_override_names(argv: list[str]) -> None:
+    fields = config_lib.field_types()
+    for argument in argv[1:]:
+        match = re.match(r"--?(?:no)?config\.([^=]+)", argument)
+        if match and match[1] not in fields:
+            raise UserError(
+                f"--config.{match[1]} names no field of the config: {_hint(match[1], list(fields))}; "
+                "dopi_jax/config.py lists them all"
+            )
+
+
+def _hint(name: str, fields: list[str]) -> str:
+    of_section = [field for field in fields if field.startswith(f"{name}.")]
+    if of_section:
+        return f"it is a section, with fields such as --config.{of_section[0]}"
+    last = name.rpartition(".")[2]
+    last_words = [field.rpartition(".")[2] for field in fields]
+    initials = ["".join(word[:1] for word in words.split("_")) for words in last_words]  # lr is learning_rate
+    for wanted, known, cutoff in ((name, fields, 0.7), (last, last_words, 0.7), (last, initials, 1.0)):
+        close = difflib.get_close_matches(wanted, known, 1, cutoff)
+        if close:
+            return f"the nearest is --config.{fields[known.index(close[0])]}"
+    sections = dict.fromkeys(field.partition(".")[0] for field in fields if "." in field)
+    return f"expected --config.SECTION.FIELD with one of the sections {', '.join(sections)}"
+
+
+def _illegal_value(message: str) -> str:
+    match = re.match(r"flag --config\.([\w.]+)=(.*?): ", message, re.DOTALL)
+    if match:
+        return f"--config.{match[1]} is {match[2]!r}: expected {config_lib.field_types()[match[1]].__name__}"
+    first, *_, last = [*message.splitlines(), ""]  # of a config file that fails: which one, and why
+    return f"{first} {last}".strip()
+
+
+def _show_in_help() -> None:
+    """Makes --help, which shows flags of the main module alone, show those of the commands."""
+    for module, defined in flags.FLAGS.flags_by_module_dict().items():
+        if module.startswith("dopi_jax."):
+            for flag in defined:
+                flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)

@@ -14,16 +14,16 @@ from dopi_jax.data.pipeline import training_batches, validation_batches
 from dopi_jax.data.selection import find_data_root, select_sequences
 from dopi_jax.data.snippets import count_snippets
 from dopi_jax.data.velodyne import with_ground_truth
+from dopi_jax.errors import UserError
 from dopi_jax.training import TrainState, train
 
-_CONFIG = command_flags.define_config("configs/kitti_depthpose.py")
 _LIDAR_FRAMES = 50  # at most; more would hold up training
 
 
-def main(_) -> None:
+def main() -> None:
     """Trains what the flags say."""
-    config = command_flags.checked(_CONFIG.value)
-    workdir = command_flags.workdir_of(config)
+    config = command_flags.config()
+    workdir = command_flags.workdir()
     command_flags.use_compilation_cache()
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
 
@@ -63,6 +63,11 @@ class _Watch:
         self._predict_disparity = predict.make_predict_disparity(config)
         targets = [snippet.target for sequence in sequences for snippet in sequence.snippets()]
         lidar = with_ground_truth(targets)
+        if config.train.best_by == "abs_rel" and not lidar:
+            raise UserError(
+                "config.train.best_by is 'abs_rel', but no frame of config.data.validation has a laser scan: validate on "
+                "drives with velodyne_points, or choose 'photometric'"
+            )
         self._lidar = lidar[:: max(1, len(lidar) // _LIDAR_FRAMES)][:_LIDAR_FRAMES]
 
     def _batches(self):
@@ -100,5 +105,3 @@ class _Watch:
 def _variables(state: TrainState) -> dict:
     params, stats = jax.device_get((state.params, state.batch_stats))
     return {"depth": {"params": params["depth"], "batch_stats": stats["depth"]}, "pose": {"params": params["pose"]}}
-
-

@@ -74,68 +74,105 @@ class PoseNetB6(nn.Module):
         return POSE_SCALE * jnp.mean(x, axis=(1, 2)).reshape(-1, len(sources), 6)
 
 
-# Features are compared at stride 8, where +-4 cells cover +-32 pixels: the motion between frames of a 128x416 video.
-FEATURE_CHANNELS = (16, 32, 32)
-SEARCH_RADIUS = 4
+# Frame-to-frame rotation of a car moves a 128x416 image by a pixel or two, too small a part of a cell of untrained features
+# at stride 8. Patches of the image itself at stride 4, made free of brightness and contrast, show it at once: on 200 pairs of
+# KITTI odometry 03, a linear fit to the moments below leaves 0.0020 rad of the yaw's 0.0064, where features left 0.0053.
+PATCH_STRIDE = 4
+PATCH_SIDE = 5
+SEARCH_RADIUS = 4  # cells, so 16 pixels
+# Of the softmax over displacements: correlation coefficients differ by a few tenths, which this makes decisive.
+SHARPNESS = 15.0
 MOTION_CHANNELS = (64, 96, 128)
 # An output of 1 is a translation of a fifth of the first depth (about 1), and a rotation of six degrees: both are
 # motions that a step of training can reach, where the 0.01 of `PoseNetB6` leaves translation too small for the depth.
 TRANSLATION_SCALE = 0.2
 ROTATION_SCALE = 0.1
-
-
 # The first guess of the motion to t+1, and reversed to t-1: straight ahead, points coming nearer by about a fifteenth of
 # the first depth, as on a road. From no motion at all training did not find the way in 200 steps.
 FIRST_MOTION = (0.0, 0.0, -0.06, 0.0, 0.0, 0.0)
 
 
 class SmallPoseNet(nn.Module):
-    """Reads the motion to each source off a cost volume, with the same weights for every source.
+    """Reads the motion to each source off a cost volume of image patches, with the same weights for every source.
 
+    The cost volume also gives the displacement of every cell directly, whose moments over the image, as a small motion
+    makes them, depend linearly on that motion: the last layer can read rotation off them before any other has learnt.
     Added to it is the mean motion over time, a parameter: what is the same in every frame need not be read off images.
-
-    A cost volume shows displacement directly; stacked images leave the network to discover matching by itself, for
-    which rotation, a small part of the photometric error, is too weak a teacher.
     """
 
     @nn.compact
     def __call__(self, target: jax.Array, sources: Sequence[jax.Array]) -> jax.Array:
         batch = target.shape[0]
-        features = MatchingFeatures(name="features")(jnp.concatenate([target, *sources]))
-        # From here on the sources are stacked along the batch, each beside its own copy of the target.
-        source_features = features[batch:]
-        target_features = jnp.tile(features[:batch], (len(sources), 1, 1, 1))
-        cost_volume = local_correlation(target_features, source_features, SEARCH_RADIUS)
+        # The sources are stacked along the batch, each beside its own copy of the target.
+        source_patches = normalised_patches(jnp.concatenate(sources))
+        target_patches = jnp.tile(normalised_patches(target), (len(sources), 1, 1, 1))
+        cost_volume = local_correlation(target_patches, source_patches, SEARCH_RADIUS)
+        displacement = expected_displacement(cost_volume, SHARPNESS, SEARCH_RADIUS)
         # Where a displacement is seen tells which motion it belongs to.
-        x = jnp.concatenate([cost_volume, _coordinates_like(cost_volume), target_features], axis=-1)
+        coordinates = _coordinates_like(cost_volume)
+        x = jnp.concatenate([cost_volume, displacement, coordinates], axis=-1)
         for layer, channels in enumerate(MOTION_CHANNELS, 1):
             x = nn.relu(conv(channels, 3, 2, name=f"conv{layer}")(x))
-        x = conv(6, 1, kernel_init=NEAR_ZERO, name="pose")(x)
-        poses = jnp.mean(x, axis=(1, 2)).reshape(len(sources), batch, 6).swapaxes(0, 1)
+        pooled = jnp.concatenate([jnp.mean(x, axis=(1, 2)), _moments(displacement, coordinates)], axis=-1)
+        poses = nn.Dense(6, kernel_init=NEAR_ZERO, name="pose")(pooled)
+        poses = poses.reshape(len(sources), batch, 6).swapaxes(0, 1)
         poses = poses * jnp.array([TRANSLATION_SCALE] * 3 + [ROTATION_SCALE] * 3, poses.dtype)
         mean_motion = self.param("mean_motion", lambda _: jnp.array(FIRST_MOTION))
         return poses + _times_of_sources(len(sources))[:, None] * mean_motion
+
+
+def normalised_patches(images: jax.Array) -> jax.Array:
+    """Returns the patch around every cell of a shrunk grey image, with zero mean and unit variance.
+
+    The correlation of two is the zero-mean normalised cross-correlation of stereo matching, in [-1, 1].
+
+    Args:
+      images: [B, H, W, 3] in [-1, 1]; rows and columns beyond a multiple of the stride are left out.
+
+    Returns:
+      [B, H // stride, W // stride, side * side].
+    """
+    height, width = images.shape[1] // PATCH_STRIDE, images.shape[2] // PATCH_STRIDE
+    grey = jnp.mean(images, axis=-1)[:, : height * PATCH_STRIDE, : width * PATCH_STRIDE]
+    cells = jnp.mean(grey.reshape(-1, height, PATCH_STRIDE, width, PATCH_STRIDE), axis=(2, 4))
+    margin = (PATCH_SIDE // 2, PATCH_SIDE // 2)
+    padded = jnp.pad(cells, ((0, 0), margin, margin), mode="edge")
+    offsets = [(y, x) for y in range(PATCH_SIDE) for x in range(PATCH_SIDE)]
+    patches = jnp.stack([padded[:, y : y + height, x : x + width] for y, x in offsets], axis=-1)
+    centred = patches - jnp.mean(patches, axis=-1, keepdims=True)
+    # Contrast below a grey level of 1 in 100 is noise, and is not raised to one.
+    return centred / jnp.sqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-4)
+
+
+def expected_displacement(cost_volume: jax.Array, sharpness: float, radius: int) -> jax.Array:
+    """Returns the mean displacement under a softmax over the cost volume.
+
+    Args:
+      cost_volume: [B, H, W, (2 radius + 1)^2], in the order of `local_correlation`.
+      sharpness: factor before the softmax.
+      radius: largest displacement in cells.
+
+    Returns:
+      [B, H, W, 2]: (x, y) in units of the radius, in [-1, 1].
+    """
+    steps = jnp.linspace(-1.0, 1.0, 2 * radius + 1)
+    y, x = jnp.meshgrid(steps, steps, indexing="ij")
+    displacements = jnp.stack([x.ravel(), y.ravel()], axis=-1)
+    return nn.softmax(sharpness * cost_volume) @ displacements
+
+
+def _moments(displacement: jax.Array, coordinates: jax.Array) -> jax.Array:
+    """Gives the means of displacement [B, H, W, 2] times the monomials up to second order of the coordinates, [B, 12]."""
+    x, y = coordinates[..., 0], coordinates[..., 1]
+    monomials = jnp.stack([jnp.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+    moments = jnp.einsum("bhwd,bhwm->bdm", displacement, monomials) / (x.shape[1] * x.shape[2])
+    return moments.reshape(len(moments), -1)
 
 
 def _times_of_sources(count: int) -> jax.Array:
     """Gives the times of the sources relative to the target, in frames: -1, 1 for two, -2, -1, 1, 2 for four."""
     half = count // 2
     return jnp.array([time for time in range(-half, count - half + 1) if time != 0], jnp.float32)
-
-
-class MatchingFeatures(nn.Module):
-    """Features for matching at stride 8, with zero mean and unit variance over the channels of every cell.
-
-    Their correlation is then a correlation coefficient, in [-1, 1] whatever the contrast of the image.
-    """
-
-    @nn.compact
-    def __call__(self, images: jax.Array) -> jax.Array:
-        x = images
-        for layer, channels in enumerate(FEATURE_CHANNELS, 1):
-            x = nn.relu(conv(channels, 5 if layer == 1 else 3, 2, name=f"conv{layer}")(x))
-        x = conv(FEATURE_CHANNELS[-1], 3, name="project")(x)
-        return nn.LayerNorm(use_bias=False, use_scale=False)(x)
 
 
 def _coordinates_like(x: jax.Array) -> jax.Array:

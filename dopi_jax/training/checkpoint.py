@@ -1,10 +1,12 @@
 """Checkpoints in a run's folder: the last few, and the best by validation. The only place that knows Orbax."""
 
 import json
+import math
 import pathlib
 from typing import Any, Literal
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from dopi_jax import config as config_lib
@@ -30,7 +32,7 @@ class Checkpoints:
         """
         self._best_score_file = workdir / "best.json"
         self._latest = _manager(workdir / "checkpoints", keep)
-        self._best = _manager(workdir / "best", 1)
+        self._best = _manager(workdir / "best", None)
 
     @property
     def latest_step(self) -> int | None:
@@ -53,15 +55,26 @@ class Checkpoints:
         Returns:
           Whether it was.
         """
-        if self._best_score_file.exists() and score >= json.loads(self._best_score_file.read_text())["score"]:
+        if not score < self._best_score():  # not "is at least": NaN must not be the best
             return False
         step = int(state.step)
+        before = self._best.all_steps()
+        if step in before:  # by a run that went on beyond its last checkpoint and is repeated now
+            self._best.delete(step)
         self._best.save(step, args=_to_save(state), force=True)
         self._best.wait_until_finished()
         partial = self._best_score_file.with_suffix(".partial")
         partial.write_text(json.dumps({"step": step, "score": score}) + "\n")
         partial.rename(self._best_score_file)
+        for other in before:
+            if other != step:
+                self._best.delete(other)
         return True
+
+    def _best_score(self) -> float:
+        if not self._best_score_file.exists():
+            return math.inf
+        return json.loads(self._best_score_file.read_text())["score"]
 
     def restore(self, like: TrainState) -> TrainState:
         """Returns the last checkpoint's state.
@@ -78,7 +91,8 @@ class Checkpoints:
         step = self.latest_step
         items = {name: getattr(like, name) for name in _ITEMS}
         restored = _restore(self._latest, step, items)
-        return like.replace(step=jax.numpy.asarray(step, jax.numpy.int32), **restored)
+        # On the devices of the rest: another placement would compile the step twice.
+        return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **restored)
 
     def close(self) -> None:
         """Waits until everything is on disk."""
@@ -103,6 +117,7 @@ def restore_variables(
     Raises:
       UserError: There is no checkpoint, or it belongs to other networks.
     """
+    check_same_run(workdir, config)
     folders = [workdir / "best", workdir / "checkpoints"] if which == "best" else [workdir / "checkpoints"]
     for folder in folders:
         if folder.is_dir():

@@ -5,6 +5,7 @@ import pathlib
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -20,6 +21,7 @@ from dopi_jax.training.state import TrainState, create_state, depth_pose_step
 Batches = Callable[[int], Iterable[Mapping[str, np.ndarray]]]
 Validate = Callable[[TrainState], dict[str, float]]
 Draw = Callable[[TrainState], Mapping[str, np.ndarray]]
+Result = TypeVar("Result")
 
 
 def train(
@@ -38,14 +40,15 @@ def train(
         `depth_pose_objective` takes them. The same step must always get the same batch for a resumed run to equal one that
         was never interrupted.
       validate: Returns metrics of a state; the one that `config.train.best_by` names decides which checkpoint is the best.
-      draw: Returns pictures of a state, uint8 [H, W, 3], by name.
+        SIGTERM ends it at once.
+      draw: Returns pictures of a state, uint8 [H, W, 3], by name; SIGTERM ends it at once.
 
     Returns:
       The last state.
 
     Raises:
-      UserError: The folder holds a run of other networks, the batch cannot be divided among the devices, or the loss is no
-        longer finite.
+      UserError: The folder holds a run of other networks, the batch cannot be divided among the devices, the batches end too
+        early, or the loss is no longer finite.
     """
     check_same_run(workdir, config)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -59,43 +62,61 @@ def train(
     log = RunLog(workdir, schedule.steps, first)
     if first:
         log.say(f"resumed from step {first}")
+    if first >= schedule.steps:
+        log.say(f"nothing to do: config.train.steps is {schedule.steps}")
     step_function = parallel.data_parallel(depth_pose_step(config))
+    finite = _FiniteCheck(workdir)
     stop = _StopSignal()
-    since, since_step, started = time.monotonic(), first, False
+
+    def is_due(period: int) -> bool:
+        return step % period == 0 or step == schedule.steps or stop.requested
+
+    def save() -> None:
+        finite.look_again()
+        checkpoints.save(state)
+
     try:
+        step, since, since_step = first, time.monotonic(), first
         for step, batch in zip(range(first + 1, schedule.steps + 1), parallel.prefetched(batches(first)), strict=False):
-            if not started:
+            if step == first + 1:
                 log.say("compiling the train step; the first step takes a while")
             state, metrics = step_function(state, batch)
-            if not started:
+            finite.look(step, metrics, batch)
+            if step == first + 1:
                 jax.block_until_ready(metrics)
                 log.say(f"first step done after {time.monotonic() - since:.0f} s")
-                since, since_step, started = time.monotonic(), step, True
+                since, since_step = time.monotonic(), step
             log.advance()
-            last = step == schedule.steps or stop.requested
-            if step % schedule.log_every == 0 or step == first + 1 or last:
+            if is_due(schedule.log_every) or step == first + 1:
                 values = {name: float(value) for name, value in jax.device_get(metrics).items()}
                 now = time.monotonic()
                 values["steps_per_second"] = (step - since_step) / (now - since) if step > since_step else 0.0
                 since, since_step = now, step
                 log.scalars(step, values)
-                _check_finite(values, batch, workdir, step)
-            if draw is not None and (step % schedule.image_every == 0 or last):
-                for name, image in draw(state).items():
+            if is_due(schedule.checkpoint_every):
+                save()
+            if draw is not None and is_due(schedule.image_every):
+                for name, image in (stop.unless_requested(draw, state) or {}).items():
                     log.picture(step, name, image)
-            if validate is not None and not stop.requested and (step % schedule.validate_every == 0 or last):
-                values = validate(state)
-                log.scalars(step, values, "validation")
-                _keep_best(checkpoints, state, values, schedule.best_by)
-            if step % schedule.checkpoint_every == 0 or last:
-                checkpoints.save(state)
+            if validate is not None and is_due(schedule.validate_every):
+                values = stop.unless_requested(validate, state)
+                if values is not None:
+                    log.scalars(step, values, "validation")
+                    _keep_best(checkpoints, state, values, schedule.best_by)
             if stop.requested:
+                save()
                 log.say(f"stopped at step {step} as asked; the same command goes on from here")
                 break
+        else:
+            if step < schedule.steps:
+                save()
+                raise UserError(
+                    f"the batches end after step {step}, config.train.steps is {schedule.steps}: give more batches"
+                )
     finally:
-        stop.restore()
         log.close()
         checkpoints.close()
+        stop.restore()
     return state
 
 
@@ -105,25 +126,48 @@ def _write_config(workdir: pathlib.Path, config: Config) -> None:
     partial.rename(workdir / "config.json")
 
 
-def _check_finite(values: Mapping[str, float], batch: Mapping[str, jax.Array], workdir: pathlib.Path, step: int) -> None:
-    """Stops before a checkpoint of NaN replaces a good one, and keeps the batch for whoever looks for the cause."""
-    if math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"]):
-        return
-    path = workdir / f"not_finite_step_{step}.npz"
-    np.savez(path, **jax.device_get(dict(batch)))
-    raise UserError(
-        f"the loss is {values['loss']} and the gradient's norm {values['grad_norm']} at step {step}: the batch is in {path}; "
-        "go on from the last checkpoint with a lower config.optimizer.learning_rate"
-    )
+class _FiniteCheck:
+    """Stops before a checkpoint of NaN replaces a good one, and keeps the batch for whoever looks for the cause.
+
+    Every step is looked at while the devices work on the one after it, so that they never wait.
+    """
+
+    def __init__(self, workdir: pathlib.Path):
+        self._workdir = workdir
+        self._unseen = None
+
+    def look(self, step: int, metrics: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> None:
+        """Looks at the step before this one."""
+        self.look_again()
+        self._unseen = step, metrics, batch
+
+    def look_again(self) -> None:
+        """Looks at the last step; waits for it."""
+        if self._unseen is None:
+            return
+        (step, metrics, batch), self._unseen = self._unseen, None
+        loss, grad_norm = jax.device_get((metrics["loss"], metrics["grad_norm"]))
+        if math.isfinite(loss) and math.isfinite(grad_norm):
+            return
+        path = self._workdir / f"not_finite_step_{step}.npz"
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, **parallel.joined(batch))
+        partial.rename(path)
+        raise UserError(
+            f"the loss is {loss} and the gradient's norm {grad_norm} at step {step}: the batch is in {path}; "
+            "go on from the last checkpoint with a lower config.optimizer.learning_rate"
+        )
 
 
 def _keep_best(checkpoints: Checkpoints, state: TrainState, values: Mapping[str, float], best_by: str) -> None:
     if best_by not in values:
-        raise UserError(
-            f"config.train.best_by is {best_by!r}, but validation gave {', '.join(values)}: "
-            "abs_rel needs validation drives with velodyne_points; choose 'photometric' without"
-        )
+        raise UserError(f"config.train.best_by is {best_by!r}, but validation gave {', '.join(values)}: choose one of these")
     checkpoints.save_if_best(state, values[best_by])
+
+
+class _Stopped(BaseException):
+    """Ends what `_StopSignal.unless_requested` runs."""
 
 
 class _StopSignal:
@@ -131,6 +175,7 @@ class _StopSignal:
 
     def __init__(self):
         self.requested = False
+        self._interrupts = False
         self._previous = {}
         for number in (signal.SIGTERM, signal.SIGINT):
             try:
@@ -138,10 +183,27 @@ class _StopSignal:
             except ValueError:  # not in the main thread: the caller's program has its own handling
                 pass
 
+    def unless_requested(self, work: Callable[[TrainState], Result], state: TrainState) -> Result | None:
+        """Returns what a work that may take minutes makes of the state; None if the request comes before its end."""
+        if self.requested:
+            return None
+        try:
+            try:
+                self._interrupts = True
+                return work(state)
+            finally:
+                self._interrupts = False
+        except _Stopped:
+            return None
+
+    def restore(self) -> None:
+        """Gives the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
     def _request(self, number, _frame):
         self.requested = True
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-    def restore(self):
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        if self._interrupts:
+            self._interrupts = False
+            raise _Stopped

@@ -4,7 +4,7 @@ A step is written for one device and its share of the batch; `data_parallel` run
 `mean_across_devices` is the only way to talk. State is the same on every device.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,26 +16,28 @@ from dopi_jax.errors import UserError
 AXIS = "devices"
 
 
-def replicate(tree: Any) -> Any:
+def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
     """Returns the tree with a copy of every array on every device.
 
     Args:
       tree: Arrays of the host or of one device.
+      devices: Where to; all of this process if None.
 
     Returns:
       The same tree, placed as `data_parallel` places its results: another placement would compile the step twice.
     """
-    mesh = jax.sharding.Mesh(np.asarray(jax.local_devices()), (AXIS,))
+    mesh = jax.sharding.Mesh(np.asarray(devices or jax.local_devices()), (AXIS,))
     # Through the host: a device's own copy would be shared, and the step, which gives its input's memory away, would delete
     # the caller's array with it.
     return jax.device_put(jax.device_get(tree), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
-def split(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def split(batch: dict[str, np.ndarray], devices: Sequence[jax.Device] | None = None) -> dict[str, np.ndarray]:
     """Returns the batch in one part a device: [B, ...] -> [devices, B / devices, ...].
 
     Args:
       batch: Arrays with a common leading axis.
+      devices: Those to share it; all of this process if None.
 
     Returns:
       The same arrays, reshaped.
@@ -43,14 +45,18 @@ def split(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     Raises:
       UserError: The batch cannot be divided evenly.
     """
-    devices = jax.local_device_count()
+    parts = len(devices or jax.local_devices())
     size = len(next(iter(batch.values())))
-    if size % devices:
+    if size % parts:
         raise UserError(
-            f"config.train.batch_size gives each process {size} snippets for {devices} devices: "
-            f"choose a multiple of {devices}"
+            f"config.train.batch_size gives each process {size} snippets for {parts} devices: choose a multiple of {parts}"
         )
-    return {name: array.reshape(devices, size // devices, *array.shape[1:]) for name, array in batch.items()}
+    return {name: array.reshape(parts, size // parts, *array.shape[1:]) for name, array in batch.items()}
+
+
+def joined(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+    """Returns on the host what `split` was given."""
+    return {name: array.reshape(-1, *array.shape[2:]) for name, array in jax.device_get(batch).items()}
 
 
 def prefetched(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, jax.Array]]:
@@ -63,13 +69,16 @@ def mean_across_devices(tree: Any) -> Any:
     return jax.lax.pmean(tree, AXIS)
 
 
-def data_parallel(step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], tuple[Any, Any]]:
+def data_parallel(
+    step: Callable[[Any, Any], tuple[Any, Any]], devices: Sequence[jax.Device] | None = None
+) -> Callable[[Any, Any], tuple[Any, Any]]:
     """Returns the step run on all devices.
 
     Args:
       step: (state, batch) -> (state, metrics), which must make both results equal on all devices by `mean_across_devices`.
+      devices: Where to run; all there are, those of other processes too, if None.
 
     Returns:
       The same function of a replicated state, whose memory is reused for the result, and a `split` batch.
     """
-    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,))
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,), devices=devices)

@@ -1,0 +1,87 @@
+"""Two things to train: a weight vector, which compiles at once, and the small networks on noise."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dopi_jax.config import Config
+from dopi_jax.training import TrainState, loop, parallel
+
+HEIGHT, WIDTH = 64, 96
+
+
+def weight_state(_config=None, size=3):
+    weights = jnp.zeros(size)
+    return TrainState(jnp.zeros((), jnp.int32), {"w": weights}, {"mean": jnp.zeros(())}, {"momentum": weights})
+
+
+def weight_step(_config=None):
+    """Least squares by gradient descent with momentum, data parallel as the step of the networks is."""
+
+    def step(state, batch):
+        def loss_of(params):
+            return jnp.mean((batch["x"] @ params["w"] - batch["y"]) ** 2)
+
+        loss, gradient = jax.value_and_grad(loss_of)(state.params)
+        loss, gradient, mean = parallel.mean_across_devices((loss, gradient, jnp.mean(batch["y"])))
+        momentum = 0.9 * state.opt_state["momentum"] + gradient["w"]
+        params = {"w": state.params["w"] - 0.05 * momentum}
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient)}
+        return TrainState(state.step + 1, params, {"mean": mean}, {"momentum": momentum}), metrics
+
+    return step
+
+
+def weight_batch(step, size=4):
+    x = np.random.default_rng(step).standard_normal((size, 3)).astype(np.float32)
+    return {"x": x, "y": x @ np.array([1, 2, 3], np.float32)}
+
+
+def weight_batches(first):
+    """As `training_batches`: without end, and a function of the step alone."""
+    while True:
+        first += 1
+        yield weight_batch(first)
+
+
+@pytest.fixture
+def weights(monkeypatch):
+    """The training loop with the weight vector in place of the networks, and its batches."""
+    monkeypatch.setattr(loop, "create_state", weight_state)
+    monkeypatch.setattr(loop, "depth_pose_step", weight_step)
+    return SimpleNamespace(state=weight_state, step=weight_step, batch=weight_batch, batches=weight_batches)
+
+
+@pytest.fixture
+def small_config():
+    config = Config()
+    config.model.depth = config.model.pose = "small"
+    config.data.height, config.data.width = HEIGHT, WIDTH
+    return config
+
+
+@pytest.fixture
+def noise_batch():
+    """A function of the step that makes a batch of noise for the networks."""
+
+    def batch(step, size=4):
+        rng = np.random.default_rng(step)
+        K = np.array([[80, 0, WIDTH / 2], [0, 80, HEIGHT / 2], [0, 0, 1]], np.float32)
+        return {
+            "target": rng.uniform(-1, 1, (size, HEIGHT, WIDTH, 3)).astype(np.float32),
+            "sources": rng.uniform(-1, 1, (size, 2, HEIGHT, WIDTH, 3)).astype(np.float32),
+            "intrinsics": np.tile(K, (size, 1, 1)),
+        }
+
+    return batch
+
+
+@pytest.fixture
+def four_devices():
+    if jax.local_device_count() < 4:
+        pytest.skip(f"needs 4 devices, found {jax.local_device_count()} of {jax.devices()[0].platform}")
+    return jax.local_devices()[:4]
