@@ -1,5 +1,6 @@
 """What is minimised in each phase, as pure functions of parameters and a batch."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -161,8 +162,8 @@ def depth_pose_objective(
       config: Weights and choices.
 
     Returns:
-      The loss, mean over the batch and summed over `config.scales` scales, and (new running statistics, diagnostics of the
-      finest scale).
+      The loss, mean over the batch and summed over `config.scales` scales (smoothness with a weight that halves from each to
+      the next), and (new running statistics, diagnostics of the finest scale).
     """
     target, sources = batch["target"], batch["sources"]
     depth_variables = {"params": params["depth"], "batch_stats": batch_stats["depth"]}
@@ -176,12 +177,11 @@ def depth_pose_objective(
     vectors = pose_net.apply({"params": params["pose"]}, target, [sources[:, 0], sources[:, 1]])
     poses = jax.vmap(jax.vmap(lambda v: geometry.pose_from_vector(v, rotation)))(vectors)
 
-    def one(*sample):
-        return depth_pose_loss(*sample, config)
-
     total = jnp.zeros(())
     for scale, disparity in zip(range(config.scales), disparities, strict=False):
-        loss, diagnostics = jax.vmap(one)(
+        # The same slope of a surface is 2^scale times steeper from pixel to pixel of a smaller image.
+        of_scale = dataclasses.replace(config, smoothness=config.smoothness / 2**scale)
+        loss, diagnostics = jax.vmap(lambda *sample, c=of_scale: depth_pose_loss(*sample, c))(
             disparity[..., 0],
             source_disparities[scale].reshape(*sources.shape[:2], *disparity.shape[1:3]),
             poses,

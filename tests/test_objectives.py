@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from dopi_jax import geometry, losses
 from dopi_jax.config import ABLATIONS, Config, LossConfig, apply_variant
 from dopi_jax.models import DepthNet, PoseNet
-from dopi_jax.objectives import depth_pose_loss, depth_pose_objective
+from dopi_jax.objectives import depth_pose_loss, depth_pose_objective, mean_pool
 
 
 @pytest.fixture(params=["phase1_32x48", "phase1_40x72"])
@@ -75,8 +77,11 @@ def random_snippet(height=24, width=40):
     return disparity[0], disparity[1:], vectors, smooth[0], smooth[1:], K
 
 
+jitted_loss = jax.jit(lambda config, *sample: loss_of_vectors(*sample, config), static_argnums=0)
+
+
 def variant_loss(variant):
-    loss, _ = loss_of_vectors(*random_snippet(), apply_variant(Config(), variant).loss)
+    loss, _ = jitted_loss(_Frozen(apply_variant(Config(), variant).loss), *random_snippet())
     return float(loss)
 
 
@@ -103,20 +108,21 @@ def test_released_choices_have_their_stated_effects():
     sample = random_snippet()
 
     def reconstruction(**choices):
-        return float(loss_of_vectors(*sample, LossConfig(less_than_mean=False, **choices))[1]["reconstruction"])
+        config = _Frozen(LossConfig(less_than_mean=False, **choices))
+        return float(jitted_loss(config, *sample)[1]["reconstruction"])
 
     plain = reconstruction()
     np.testing.assert_allclose(reconstruction(sum_channels=True), 3 * plain, rtol=1e-6)  # D6
     assert reconstruction(mask_inside_penalty=True) > plain  # D8 adds rho(0) for every masked pixel
     gradients = [
-        jax.grad(lambda d, c=c: loss_of_vectors(d, *sample[1:], LossConfig(mask_inside_penalty=c))[0])(sample[0])
+        jax.jit(jax.grad(lambda d, c=c: loss_of_vectors(d, *sample[1:], LossConfig(mask_inside_penalty=c))[0]))(sample[0])
         for c in (False, True)
     ]
     np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-9)  # ... and no gradient
     # D9: with every disparity divided by its maximum, their scale is free.
     scaled = [sample[0] * 3, sample[1] * 5, *sample[2:]]
-    config = LossConfig(normalize_all_disparities=True)
-    np.testing.assert_allclose(loss_of_vectors(*scaled, config)[0], loss_of_vectors(*sample, config)[0], rtol=1e-5)
+    config = _Frozen(LossConfig(normalize_all_disparities=True))
+    np.testing.assert_allclose(jitted_loss(config, *scaled)[0], jitted_loss(config, *sample)[0], rtol=1e-5)
 
 
 def test_a_network_that_collapses_shows_it():
@@ -127,19 +133,26 @@ def test_a_network_that_collapses_shows_it():
 
 def test_masks_and_source_depths_carry_no_gradient():
     sample = random_snippet()
-    gradient = jax.grad(lambda others: loss_of_vectors(sample[0], others, *sample[2:], LossConfig())[0])(sample[1])
+    gradient = jax.jit(jax.grad(lambda others: loss_of_vectors(sample[0], others, *sample[2:], LossConfig())[0]))(sample[1])
     np.testing.assert_array_equal(gradient, 0)
 
 
-def test_objective_of_the_networks():
+@pytest.fixture(scope="module")
+def networks_and_batch():
     depth_net, pose_net = DepthNet("small"), PoseNet(variant="small")
     target, *others = (jax.random.uniform(k, (2, 32, 64, 3), minval=-1) for k in jax.random.split(jax.random.key(1), 3))
-    depth_variables = depth_net.init(jax.random.key(0), target, train=True)
-    pose_variables = pose_net.init(jax.random.key(0), target, others)
+    key = jax.random.key(0, impl="rbg")  # compiles faster than the default generator
+    depth_variables = jax.jit(lambda: depth_net.init(key, target, train=True))()
+    pose_variables = jax.jit(lambda: pose_net.init(key, target, others))()
     params = {"depth": depth_variables["params"], "pose": pose_variables["params"]}
     stats = {"depth": depth_variables["batch_stats"]}
     K = jnp.array([[40.0, 0, 32], [0, 40, 16], [0, 0, 1]])
     batch = {"target": target, "sources": jnp.stack(others, 1), "intrinsics": jnp.stack([K, K])}
+    return depth_net, pose_net, params, stats, batch
+
+
+def test_objective_of_the_networks(networks_and_batch):
+    depth_net, pose_net, params, stats, batch = networks_and_batch
 
     @jax.jit
     def value_and_grad(params, stats):
@@ -153,8 +166,44 @@ def test_objective_of_the_networks():
         assert sum(float(jnp.abs(g).sum()) for g in jax.tree.leaves(gradients[network])) > 0
     assert set(diagnostics) >= {"reconstruction", "smoothness", "edge", "overlap", "blank", "kept", "disparity_spread"}
     # The running statistics follow the target alone.
-    _, alone = depth_net.apply({"params": params["depth"], **{"batch_stats": stats["depth"]}}, target, train=True,
-                               mutable=["batch_stats"])  # fmt: skip
+    variables = {"params": params["depth"], "batch_stats": stats["depth"]}
+    _, alone = depth_net.apply(variables, batch["target"], train=True, mutable=["batch_stats"])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), new_stats["depth"], alone["batch_stats"]
     )
+
+
+def test_several_scales_add_up_each_with_images_and_intrinsics_of_its_size(networks_and_batch):
+    depth_net, pose_net, params, stats, batch = networks_and_batch
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def objective(scales):
+        return depth_pose_objective(
+            params, stats, batch, depth_net=depth_net, pose_net=pose_net, rotation="euler", config=LossConfig(scales=scales)
+        )[0]
+
+    @jax.jit
+    def second_scale():
+        sources = batch["sources"]
+        variables = {"params": params["depth"], "batch_stats": stats["depth"]}
+
+        def disparities(images):
+            return depth_net.apply(variables, images, train=True, mutable=["batch_stats"])[0][1][..., 0]
+
+        of_sources = disparities(sources.reshape(4, 32, 64, 3)).reshape(2, 2, 16, 32)
+        vectors = pose_net.apply({"params": params["pose"]}, batch["target"], [sources[:, 0], sources[:, 1]])
+        poses = jax.vmap(jax.vmap(geometry.pose_from_vector))(vectors)
+        half = jnp.diag(jnp.array([0.5, 0.5, 1.0]))
+        targets = mean_pool(batch["target"], 2)
+        pooled_sources = jnp.stack([mean_pool(sources[:, i], 2) for i in range(2)], axis=1)
+        values, _ = jax.vmap(lambda *sample: depth_pose_loss(*sample, LossConfig(smoothness=0.1)))(
+            disparities(batch["target"]), of_sources, poses, targets, pooled_sources, half @ batch["intrinsics"]
+        )
+        return values.mean()
+
+    np.testing.assert_allclose(objective(2) - objective(1), second_scale(), rtol=1e-4)
+
+
+def test_mean_pool_worked_example():
+    image = jnp.array([[1.0, 3.0, 0.0, 0.0], [5.0, 7.0, 0.0, 8.0]])[None, ..., None]
+    np.testing.assert_array_equal(mean_pool(image, 2)[0, ..., 0], [[4.0, 2.0]])

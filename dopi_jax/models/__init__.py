@@ -3,7 +3,9 @@
 They are pure and know nothing of losses or devices; only depth has state besides its parameters (batch statistics).
 """
 
+from dopi_jax.models.cost_volume import cost_volume
 from dopi_jax.models.depth import DepthNet
+from dopi_jax.models.flow import FlowNet
 from dopi_jax.models.pose import PoseNet
 
-__all__ = ["DepthNet", "PoseNet"]
+__all__ = ["DepthNet", "FlowNet", "PoseNet", "cost_volume"]

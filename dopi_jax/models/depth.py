@@ -66,7 +66,7 @@ class DepthNet(nn.Module):
 
         Returns:
           Disparities in (0.01, 10.01), finest first: [B, H, W, 1], then [B, ceil(H / 2), ceil(W / 2), 1] and so on;
-          six in all for the residual networks, four for "small".
+          six in all for the residual networks, five for "small".
         """
         disparities = self.network(images, train)
         # Under jit the compiler drops the heads whose output is not returned.

@@ -79,7 +79,7 @@ def test_initialization_in_either_mode_makes_every_head(variant):
 
 
 @pytest.mark.parametrize("height, width", [(256, 832), (128, 224), (75, 101)])
-@pytest.mark.parametrize("variant, scales", [("resnet6", 6), ("resnet_s6", 6), ("small", 4)])
+@pytest.mark.parametrize("variant, scales", [("resnet6", 6), ("resnet_s6", 6), ("small", 5)])
 def test_scales_halve_rounding_up(variant, scales, height, width):
     net = DepthNet(variant)
     apply = functools.partial(net.apply, mutable=["batch_stats"], train=True)

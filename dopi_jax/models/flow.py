@@ -1,0 +1,260 @@
+"""Flow networks: a target image and its two neighbours in time to the flows to both."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from dopi_jax.errors import UserError
+from dopi_jax.geometry import warp_by_flow
+from dopi_jax.models.cost_volume import cost_volume
+from dopi_jax.models.layers import conv, upsample_bilinear, upsample_nearest
+
+COARSEST_LEVEL, FINEST_LEVEL = 6, 2  # of decoding; level l has stride 2^l
+SEARCH_RADIUS = 4  # cells of a level
+# What the decoders call 1, in pixels of the full image; in pixels of scale 1 / 2^l, and in cells of level l, it is 20 / 2^l.
+FLOW_UNIT = 20.0
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What the variants of the flow network differ in.
+
+    Attributes:
+      pyramid_channels: of levels 1 to 6.
+      decoder_channels: of a decoder's hidden layers.
+      shared_pyramid: whether the three images go through the same pyramid.
+      shared_decoders: whether both directions go through the same decoders.
+    """
+
+    pyramid_channels: tuple[int, ...]
+    decoder_channels: tuple[int, ...]
+    shared_pyramid: bool
+    shared_decoders: bool
+
+
+ARCHITECTURES = {
+    "back2future": Architecture((16, 32, 64, 96, 128, 192), (128, 128, 96, 64, 32), False, False),
+    "small": Architecture((16, 24, 32, 48, 64, 64), (64, 48, 32), True, True),
+}
+
+
+class FlowNet(nn.Module):
+    """Predicts the optical flow from the target image to the next and to the previous one, coarse to fine.
+
+    Inside the network a flow is a velocity: the flow to the next image, or the negated flow to the previous one. Constant
+    velocity makes the two equal. The network assumes it only where it warps: both neighbours by the forward velocity.
+
+    Kernels start Xavier-uniform and biases at zero; the authors' code draws the biases from U(0, 1), for which the paper
+    gives no reason.
+
+    Attributes:
+      variant: "back2future" (9.0 M parameters, the paper's and the authors' released network) or "small" (1.0 M, for a
+        CPU: fewer channels, one pyramid for all images and the same decoders for both directions).
+      occlusion_head: whether to predict occlusion as well (3.2 M parameters more), which no loss here trains.
+      shared_pyramid: whether one pyramid serves the three images (2.0 M parameters less); in "small" it always does.
+
+    Raises:
+      UserError: the variant is unknown.
+    """
+
+    variant: str = "back2future"
+    occlusion_head: bool = False
+    shared_pyramid: bool = False
+
+    VARIANTS: ClassVar[tuple[str, ...]] = tuple(ARCHITECTURES)
+
+    def __post_init__(self):
+        if self.variant not in self.VARIANTS:
+            raise UserError(f"flow network variant is {self.variant!r}, expected one of: {', '.join(self.VARIANTS)}")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, target: jax.Array, sources: Sequence[jax.Array], train: bool = False
+    ) -> tuple[list[jax.Array], ...]:
+        """Predicts flows.
+
+        Args:
+          target: [B, H, W, 3] in [-1, 1], H and W multiples of 64.
+          sources: the images at (t-1, t+1), each [B, H, W, 3] in [-1, 1].
+          train: whether to return six scales (1, 1/2, ..., 1/32), or the finest alone.
+
+        Returns:
+          The flows to t+1 (forward) and those to t-1 (backward), two lists, finest first: [B, H, W, 2], then
+          [B, H / 2, W / 2, 2] and so on, each (u, v) in pixels of its own scale. With the occlusion head also a third
+          such list, of two probabilities that sum to 1.
+
+        Raises:
+          UserError: H or W is not a multiple of 64, or there are not two sources.
+        """
+        _check_images(target, sources)
+        target_pyramid, neighbour_pyramid = self._pyramids(*(_imagenet_normalised(x) for x in (target, *sources)))
+        architecture = ARCHITECTURES[self.variant]
+        velocities, levels = None, []
+        for level in range(COARSEST_LEVEL, FINEST_LEVEL - 1, -1):
+            decode = Level(
+                FLOW_UNIT / 2**level,
+                architecture.decoder_channels,
+                architecture.shared_decoders,
+                self.occlusion_head,
+                name=f"level{level}",
+            )
+            velocities, occlusion = decode(target_pyramid[level - 1], neighbour_pyramid[level - 1], velocities)
+            levels.insert(0, (*velocities, occlusion))
+
+        forward, backward, occlusion = zip(*levels, strict=True)
+        outputs = [_flows(forward, FLOW_UNIT), _flows(backward, -FLOW_UNIT)]
+        if self.occlusion_head:
+            outputs.append(_at_all_scales(occlusion, upsample_nearest))
+        # Under jit the compiler drops the scales that are not returned.
+        return tuple(output if train else output[:1] for output in outputs)
+
+    def _pyramids(self, target: jax.Array, *sources: jax.Array) -> tuple[list[jax.Array], list[jax.Array]]:
+        """Returns the features of the target, and those of both sources one after the other along the batch."""
+        architecture = ARCHITECTURES[self.variant]
+        if architecture.shared_pyramid or self.shared_pyramid:
+            pyramid = FeaturePyramid(architecture.pyramid_channels, name="pyramid")
+            return pyramid(target), pyramid(jnp.concatenate(sources))
+        target, previous, following = (
+            FeaturePyramid(architecture.pyramid_channels, name=f"pyramid_{time}")(image)
+            for time, image in zip(("target", "previous", "next"), (target, *sources), strict=True)
+        )
+        return target, [jnp.concatenate(pair) for pair in zip(previous, following, strict=True)]
+
+
+class FeaturePyramid(nn.Module):
+    """Features of an image at strides 2, 4, ..., two convolutions a level.
+
+    Attributes:
+      channels: of each level.
+    """
+
+    channels: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> list[jax.Array]:
+        levels = []
+        for level, channels in enumerate(self.channels, 1):
+            x = _leaky_relu(conv(channels, 3, 2, name=f"conv{level}_0")(x))
+            x = _leaky_relu(conv(channels, 3, name=f"conv{level}_1")(x))
+            levels.append(x)
+        return levels
+
+
+class Level(nn.Module):
+    """Compares the target's features with the neighbours' and reads both velocities off the cost volumes.
+
+    Attributes:
+      cells: the unit of velocities, in cells of this level.
+      decoder_channels: see `Architecture`.
+      shared_decoders: see `Architecture`.
+      occlusion_head: see `FlowNet`.
+    """
+
+    cells: float
+    decoder_channels: tuple[int, ...]
+    shared_decoders: bool
+    occlusion_head: bool
+
+    @nn.compact
+    def __call__(
+        self, features: jax.Array, neighbours: jax.Array, coarser: tuple[jax.Array, jax.Array] | None
+    ) -> tuple[tuple[jax.Array, jax.Array], jax.Array | None]:
+        """Decodes a level.
+
+        Args:
+          features: of the target, [B, h, w, C].
+          neighbours: features of the previous and of the next images, [2 B, h, w, C].
+          coarser: the forward and the backward velocity of the next coarser level, each [B, h / 2, w / 2, 2]; None on
+            the coarsest.
+
+        Returns:
+          The forward and the backward velocity, each [B, h, w, 2], and occlusion [B, h, w, 2] (None without its head).
+        """
+        context = [], []
+        if coarser is not None:
+            forward, backward = (upsample_bilinear(velocity) for velocity in coarser)
+            displacement = self.cells * forward
+            neighbours = _warp(neighbours, jnp.concatenate([-displacement, displacement]))
+            context = [features, forward], [features, backward]
+
+        costs = cost_volume(jnp.concatenate([features, features]), neighbours, SEARCH_RADIUS)
+        previous_costs, next_costs = jnp.split(costs, 2)
+        # The same velocity is an opposite displacement here: with its channels reversed, it peaks in the same one.
+        previous_costs = previous_costs[..., ::-1]
+        # Each direction sees its own cost volume first, so that one decoder can serve both.
+        forward_input = jnp.concatenate([next_costs, previous_costs, *context[0]], axis=-1)
+        backward_input = jnp.concatenate([previous_costs, next_costs, *context[1]], axis=-1)
+
+        if self.shared_decoders:
+            forward_decoder = backward_decoder = Decoder(self.decoder_channels, name="decoder")
+        else:
+            forward_decoder = Decoder(self.decoder_channels, name="forward")
+            backward_decoder = Decoder(self.decoder_channels, name="backward")
+        velocities = forward_decoder(forward_input), backward_decoder(backward_input)
+        if not self.occlusion_head:
+            return velocities, None
+        if coarser is None:
+            forward_input = jnp.concatenate([forward_input, features], axis=-1)
+        return velocities, nn.softmax(Decoder(self.decoder_channels, name="occlusion")(forward_input))
+
+
+class Decoder(nn.Module):
+    """Plain stack of 3x3 convolutions, the last of which is linear and has two channels.
+
+    Attributes:
+      channels: of the hidden layers.
+    """
+
+    channels: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for layer, channels in enumerate(self.channels, 1):
+            x = _leaky_relu(conv(channels, name=f"conv{layer}")(x))
+        return conv(2, name="output")(x)
+
+
+def _check_images(target: jax.Array, sources: Sequence[jax.Array]) -> None:
+    """Raises a `UserError` about sizes that do not divide and about a wrong number of sources."""
+    if len(sources) != 2:
+        raise UserError(f"FlowNet got {len(sources)} source images, expected 2: give those at (t-1, t+1)")
+    height, width = target.shape[1:3]
+    multiple = 2**COARSEST_LEVEL
+    if height % multiple or width % multiple:
+        smaller = [max(multiple, size - size % multiple) for size in (height, width)]
+        raise UserError(
+            f"FlowNet got images of {height}x{width} (height x width), expected multiples of {multiple}: "
+            f"resize them, for example to {smaller[0]}x{smaller[1]}"
+        )
+
+
+def _imagenet_normalised(images: jax.Array) -> jax.Array:
+    """Maps images from [-1, 1] to zero mean and unit variance a channel, by the statistics of ImageNet."""
+    return ((images + 1) / 2 - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+
+
+def _leaky_relu(x: jax.Array) -> jax.Array:
+    return nn.leaky_relu(x, negative_slope=0.2)
+
+
+def _warp(features: jax.Array, flow: jax.Array) -> jax.Array:
+    """Samples features [B, h, w, C] where flow [B, h, w, 2], in cells, points; outside lies the border's value."""
+    warped, _ = jax.vmap(lambda x, f: warp_by_flow(x, f, padding="border"))(features, flow)
+    return warped
+
+
+def _flows(velocities: Sequence[jax.Array], unit: float) -> list[jax.Array]:
+    """Turns the velocities of all levels into flows in pixels of every scale; `unit` is in pixels of the finest."""
+    return [unit / 2**scale * v for scale, v in enumerate(_at_all_scales(velocities, upsample_bilinear))]
+
+
+def _at_all_scales(levels: Sequence[jax.Array], upsample: Callable[[jax.Array], jax.Array]) -> list[jax.Array]:
+    """Enlarges the maps of all levels, finest first, four times, and adds the coarsest enlarged twice."""
+    return [*(upsample(upsample(x)) for x in levels), upsample(levels[-1])]
