@@ -7,6 +7,7 @@ differ; docs/paper_and_code.md lists them. `released()` turns a config into what
 
 import dataclasses
 import json
+import math
 import typing
 from dataclasses import dataclass, field
 from typing import Any
@@ -181,7 +182,7 @@ def check(config: Config) -> None:
         **{f"train.{f.name}": getattr(config.train, f.name) for f in dataclasses.fields(TrainConfig) if f.type is int},
     }
     for name, value in positive.items():
-        if value <= 0 and name != "train.seed":
+        if not 0 < value < math.inf and name != "train.seed":  # NaN too
             raise UserError(f"config.{name} is {value}: expected more than 0")
     _check_scales(config)
 
@@ -238,6 +239,8 @@ def from_json(text: str) -> Config:
 
 
 def _fill(section: Any, values: dict, path: str) -> None:
+    if not isinstance(values, dict):
+        raise UserError(f"the stored config has {values!r} for {path}, expected its fields: start the run in a new folder")
     known = {f.name for f in dataclasses.fields(section)}
     for name, value in values.items():
         if name not in known:

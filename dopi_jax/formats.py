@@ -1,4 +1,7 @@
-"""File formats that other programs of the field read and write: camera trajectories as KITTI and TUM store them."""
+"""File formats that other programs of the field read and write.
+
+Camera trajectories as KITTI and TUM store them; optical flow as KITTI (16-bit PNG) and Middlebury (.flo) store it.
+"""
 
 import os
 import pathlib
@@ -6,6 +9,10 @@ import pathlib
 import numpy as np
 
 from dopi_jax.errors import UserError
+from dopi_jax.png16 import decode_png16, encode_png16
+
+_FLO_MAGIC = b"PIEH"
+_FLO_UNKNOWN = 1e9  # anything beyond it says that the flow of this pixel is not known; written as ten times as much
 
 
 def read_kitti_poses(path: str | os.PathLike) -> np.ndarray:
@@ -56,6 +63,96 @@ def write_tum_trajectory(path: str | os.PathLike, timestamps: np.ndarray, poses:
     _write_lines(path, ["# timestamp tx ty tz qx qy qz qw", *lines])
 
 
+def read_kitti_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a flow map in the format of the KITTI 2012 and 2015 benchmarks.
+
+    Args:
+      path: a 16-bit RGB PNG: 64 u + 2¹⁵, 64 v + 2¹⁵, and whether the pixel is valid.
+
+    Returns:
+      Flow [H, W, 2] = (u, v) in pixels, float32, 0 where it is not valid; and boolean [H, W], True where it is.
+
+    Raises:
+      UserError: the file cannot be read, or is not a 16-bit RGB PNG.
+    """
+    pixels = decode_png16(_read_bytes(path, "flow map"), f"flow map {path}")
+    valid = pixels[..., 2] > 0
+    flow = (pixels[..., :2].astype(np.float32) - 2**15) / 64
+    return np.where(valid[..., None], flow, np.float32(0)), valid
+
+
+def write_kitti_flow(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray | None = None) -> None:
+    """Writes a flow map in the format of the KITTI benchmarks, as their server takes it.
+
+    Args:
+      path: the PNG file to write.
+      flow: [H, W, 2] = (u, v) in pixels; rounded to 1/64 px, and beyond -512 or 511.98 px to these.
+      valid: boolean [H, W]; None for all valid.
+
+    Raises:
+      UserError: a valid flow is not finite.
+    """
+    flow, valid = _flow_and_valid(path, flow, valid)
+    pixels = np.zeros((*valid.shape, 3), np.uint16)
+    pixels[..., :2][valid] = np.clip(np.rint(flow[valid] * 64 + 2**15), 0, 2**16 - 1)
+    pixels[..., 2] = valid
+    _write_bytes(path, encode_png16(pixels))
+
+
+def read_flo(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a flow map in the format of the Middlebury benchmark.
+
+    Args:
+      path: a .flo file.
+
+    Returns:
+      Flow [H, W, 2] = (u, v) in pixels, float32, 0 where it is marked as unknown; and boolean [H, W], True where it is
+      known.
+
+    Raises:
+      UserError: the file cannot be read, or is not a whole .flo file.
+    """
+    data = _read_bytes(path, "flow map")
+    if len(data) < 12 or not data.startswith(_FLO_MAGIC):
+        raise UserError(f"flow map {path} is not a .flo file: expected it to start with {_FLO_MAGIC.decode()} and its size")
+    width, height = np.frombuffer(data, "<i4", 2, offset=4).tolist()
+    if min(width, height) < 1 or len(data) != 12 + 8 * width * height:
+        raise UserError(
+            f"flow map {path} has {len(data)} bytes but says that its size is {width}x{height}: expected 12 bytes and 8 a "
+            "pixel; the file is damaged"
+        )
+    flow = np.frombuffer(data, "<f4", offset=12).reshape(height, width, 2)
+    valid = np.all(np.abs(flow) <= _FLO_UNKNOWN, axis=-1)
+    return np.where(valid[..., None], flow, np.float32(0)), valid
+
+
+def write_flo(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray | None = None) -> None:
+    """Writes a flow map in the format of the Middlebury benchmark.
+
+    Args:
+      path: the .flo file to write.
+      flow: [H, W, 2] = (u, v) in pixels; kept to float32.
+      valid: boolean [H, W], False for pixels to mark as unknown; None for all known.
+
+    Raises:
+      UserError: a known flow is not finite.
+    """
+    flow, valid = _flow_and_valid(path, flow, valid)
+    height, width = valid.shape
+    marked = np.where(valid[..., None], flow, 10 * _FLO_UNKNOWN)
+    _write_bytes(path, _FLO_MAGIC + np.array([width, height], "<i4").tobytes() + marked.astype("<f4").tobytes())
+
+
+def _flow_and_valid(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    flow = np.asarray(flow)
+    if flow.ndim != 3 or flow.shape[2] != 2:
+        raise UserError(f"{path} was to get flow of the shape {flow.shape}: expected [height, width, 2]")
+    valid = np.ones(flow.shape[:2], bool) if valid is None else np.asarray(valid, bool)
+    if not np.all(np.isfinite(flow[valid])):
+        raise UserError(f"{path} was to get flow that is not finite: expected finite numbers, or such pixels not valid")
+    return flow, valid
+
+
 def _parse_pose(line: str, where: str) -> np.ndarray:
     words = line.split()
     if len(words) != 12:
@@ -97,8 +194,19 @@ def _quaternions(rotations: np.ndarray) -> np.ndarray:
 
 
 def _write_lines(path: str | os.PathLike, lines: list[str]) -> None:
+    _write_bytes(path, ("\n".join(lines) + "\n").encode())
+
+
+def _write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Writes under another name first, so that a file of this name is always a whole one."""
     path = pathlib.Path(path)
     unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text("\n".join(lines) + "\n")
+    unfinished.write_bytes(data)
     unfinished.replace(path)
+
+
+def _read_bytes(path: str | os.PathLike, what: str) -> bytes:
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read: {error.strerror}") from None

@@ -1,9 +1,11 @@
-"""Pictures for people: colours for depth, overlays for masks, panels of a training snippet. numpy, uint8 RGB."""
+"""Pictures for people: colours for depth and flow, overlays for masks, panels of a training snippet. numpy, uint8 RGB."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from dopi_jax.evaluation import tolerated_error
 
 # Near is bright, far is dark; equal steps look equal, also in grey and to the colour-blind.
 _COLOUR_STOPS = np.array(
@@ -19,6 +21,26 @@ _COLOUR_STOPS = np.array(
         [252, 253, 191],
     ],
     np.float64,
+)
+# The Middlebury wheel: red, yellow, green, cyan, blue, magenta, red, with more hues where the eye tells more apart.
+_WHEEL_HUES = np.array([0, 15, 21, 25, 36, 49, 55])
+_WHEEL_COLOURS = 255.0 * np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]])
+# Errors as shares of what is tolerated; blue below 1, orange above, each step of colour a factor of 2.
+_ERROR_STEPS = 2.0 ** np.arange(-4, 5)
+_ERROR_COLOURS = np.array(
+    [
+        [12, 44, 132],
+        [34, 94, 168],
+        [65, 142, 196],
+        [120, 184, 216],
+        [190, 222, 236],
+        [254, 224, 150],
+        [253, 180, 90],
+        [243, 120, 50],
+        [210, 60, 30],
+        [140, 10, 30],
+    ],
+    np.uint8,
 )
 _HIDDEN = np.array([200, 30, 30], np.float64)
 
@@ -40,12 +62,58 @@ def depth_colours(disparity: np.ndarray, low: float | None = None, high: float |
     high = np.percentile(disparity, 97) if high is None else high
     level = np.clip((disparity - low) / max(high - low, 1e-12), 0, 1) * (len(_COLOUR_STOPS) - 1)
     stops = np.arange(len(_COLOUR_STOPS))
-    return np.stack([np.interp(level, stops, _COLOUR_STOPS[:, c]) for c in range(3)], axis=-1).astype(np.uint8)
+    colours = np.stack([np.interp(level, stops, _COLOUR_STOPS[:, c]) for c in range(3)], axis=-1)
+    return np.rint(colours).astype(np.uint8)
+
+
+def flow_colours(flow: np.ndarray, longest: float | None = None, valid: np.ndarray | None = None) -> np.ndarray:
+    """Returns flow in the colours of the Middlebury benchmark: hue is the direction, pale is short, white is none.
+
+    Args:
+      flow: Flow [H, W, 2] = (u, v) in pixels. To the right is red, down yellow, to the left cyan, up violet.
+      longest: Length in pixels of the full colours, anything longer is darker; the 99th percentile if None.
+      valid: Boolean [H, W]; pixels that are False become black. None for all True.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    flow = np.asarray(flow, np.float64)
+    valid = np.ones(flow.shape[:2], bool) if valid is None else np.asarray(valid, bool)
+    u, v = np.moveaxis(np.where(valid[..., None], flow, 0), -1, 0)
+    length = np.hypot(u, v)
+    if longest is None:
+        longest = np.percentile(length[valid], 99) if valid.any() else 1.0
+    length = length / max(longest, 1e-12)
+    # 54, not 55: the original program leaves out the last hue between magenta and red, and so do pictures made with it.
+    turn = (np.arctan2(-v, -u) / np.pi + 1) / 2 * 54
+    hues = np.stack([np.interp(turn, _WHEEL_HUES, _WHEEL_COLOURS[:, c]) for c in range(3)], axis=-1)
+    length = length[..., None]
+    colours = np.where(length <= 1, 255 - length * (255 - hues), 0.75 * hues)
+    return (colours * valid[..., None]).astype(np.uint8)
+
+
+def flow_error_map(gt: np.ndarray, pred: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Returns where a predicted flow is right (blue) and wrong (orange) by the rule of KITTI 2015, in steps of factor 2.
+
+    Args:
+      gt: True flow [H, W, 2] in pixels.
+      pred: Predicted flow [H, W, 2] in the same pixels.
+      valid: Boolean [H, W], where the true flow is known; the rest is black.
+
+    Returns:
+      uint8 [H, W, 3]. The palest blue and the palest orange meet at the error that makes a pixel wrong: 3 px or 5 % of the
+      true length, whichever is more.
+    """
+    gt, pred = np.asarray(gt, np.float64), np.asarray(pred, np.float64)
+    share = np.linalg.norm(gt - pred, axis=-1) / tolerated_error(gt)
+    # A share of exactly 1 is still right: steps belong to the colour below.
+    colours = _ERROR_COLOURS[np.searchsorted(_ERROR_STEPS, share, side="left")]
+    return np.where(np.asarray(valid)[..., None], colours, np.uint8(0))
 
 
 def image_colours(image: np.ndarray) -> np.ndarray:
     """Returns an image [H, W, 3] in [-1, 1] as uint8."""
-    return np.clip((np.asarray(image) + 1) * 127.5, 0, 255).astype(np.uint8)
+    return np.rint(np.clip((np.asarray(image) + 1) * 127.5, 0, 255)).astype(np.uint8)
 
 
 def mask_overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +27,14 @@ def shared() -> pathlib.Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"reference data not found at {folder}: set DOPI_SHARED to the folder that has golden/ and data/")
     return folder
+
+
+@pytest.fixture
+def quick_compile():
+    """For tests of what happens around a program of the networks: compiling it is what takes the time, not running it."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 CAM_TO_CAM = """calib_time: 09-Jan-2012 13:57:47
@@ -97,3 +106,8 @@ class KittiFolder:
 @pytest.fixture
 def kitti(tmp_path) -> KittiFolder:
     return KittiFolder(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def kitti_folder() -> type[KittiFolder]:
+    return KittiFolder

@@ -1,9 +1,21 @@
+import struct
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from dopi_jax.errors import UserError
-from dopi_jax.formats import read_kitti_poses, write_kitti_poses, write_tum_trajectory
+from dopi_jax.formats import (
+    read_flo,
+    read_kitti_flow,
+    read_kitti_poses,
+    write_flo,
+    write_kitti_flow,
+    write_kitti_poses,
+    write_tum_trajectory,
+)
+from dopi_jax.png16 import encode_png16
 
 STANDING = "1 0 0 0 0 1 0 0 0 0 1 0"
 
@@ -89,4 +101,95 @@ def test_tum_quaternions_of_all_kinds_of_rotation(tmp_path):
 def test_timestamps_and_poses_must_be_as_many(tmp_path):
     with pytest.raises(UserError, match="2 timestamps for 3 poses"):
         write_tum_trajectory(tmp_path / "trajectory.txt", [0, 1], random_poses(3))
+    assert not list(tmp_path.iterdir())
+
+
+# --- Optical flow ---------------------------------------------------------------------------------------------------
+
+
+def random_flow(shape=(6, 8)):
+    """Flow on KITTI's grid of 1/64 px, up to the ends of its range, and a mask."""
+    rng = np.random.default_rng(1)
+    flow = (rng.integers(-(2**15), 2**15, (*shape, 2)) / 64).astype(np.float32)
+    flow[0, :2] = [[-512, 512 - 1 / 64], [0, 0]]
+    return flow, rng.random(shape) < 0.7
+
+
+def test_kitti_flow_by_hand(tmp_path):
+    (tmp_path / "flow.png").write_bytes(encode_png16(np.array([[[2**15 + 64, 2**15 - 32, 1], [0, 5, 0]]], np.uint16)))
+    flow, valid = read_kitti_flow(tmp_path / "flow.png")
+    np.testing.assert_array_equal(flow, [[[1, -0.5], [0, 0]]])
+    np.testing.assert_array_equal(valid, [[True, False]])
+
+
+@pytest.mark.parametrize(("write", "read"), [(write_kitti_flow, read_kitti_flow), (write_flo, read_flo)])
+def test_flow_round_trip_with_invalid_pixels(tmp_path, write, read):
+    flow, valid = random_flow()
+    marred = np.where(valid[..., None], flow, np.nan)
+    write(tmp_path / "flow", marred, valid)
+    read_flow, read_valid = read(tmp_path / "flow")
+    assert read_flow.dtype == np.float32 and read_valid.dtype == bool
+    np.testing.assert_array_equal(read_valid, valid)
+    np.testing.assert_array_equal(read_flow, np.where(valid[..., None], flow, 0))
+    write(tmp_path / "flow", flow)
+    read_flow, read_valid = read(tmp_path / "flow")
+    assert read_valid.all()
+    np.testing.assert_array_equal(read_flow, flow)
+    assert [path.name for path in tmp_path.iterdir()] == ["flow"]
+
+
+def test_kitti_flow_is_rounded_and_kept_in_its_range(tmp_path):
+    write_kitti_flow(tmp_path / "flow.png", np.array([[[0.01, -0.01], [700.0, -700.0]]]))
+    flow, _ = read_kitti_flow(tmp_path / "flow.png")
+    np.testing.assert_array_equal(flow, [[[1 / 64, -1 / 64], [512 - 1 / 64, -512]]])
+
+
+@pytest.mark.parametrize(("kind", "valid_pixels"), [("occ", 111_664), ("noc", 109_063)])
+def test_an_official_flow_map_is_read(shared, kind, valid_pixels):
+    golden = np.load(shared / "golden" / "evaluation.npz")
+    flow, valid = read_kitti_flow(shared / f"data/kitti_flow_2015/training/flow_{kind}/000010_10.png")
+    assert valid.sum() == valid_pixels
+    np.testing.assert_array_equal(valid, golden[f"flow/valid_{kind}"])
+    np.testing.assert_array_equal(flow * 64, golden["flow/gt_occ_x64"] * valid[..., None])
+
+
+def test_flo_layout_is_magic_width_height_and_pairs_row_by_row(tmp_path):
+    flow = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    write_flo(tmp_path / "flow.flo", flow, np.array([[True, True, True], [True, True, False]]))
+    data = (tmp_path / "flow.flo").read_bytes()
+    assert struct.unpack("<f2i", data[:12]) == (202021.25, 3, 2)
+    assert struct.unpack("<12f", data[12:]) == (*range(10), 1e10, 1e10)
+
+
+def test_an_8_bit_flow_map_is_told(tmp_path):
+    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "000000_10.png")
+    with pytest.raises(UserError, match=r"^flow map .*000000_10\.png is a PNG with 8-bit RGB: expected 16-bit RGB"):
+        read_kitti_flow(tmp_path / "000000_10.png")
+
+
+@pytest.mark.parametrize("read", [read_kitti_flow, read_flo])
+def test_a_missing_flow_map_is_told(tmp_path, read):
+    with pytest.raises(UserError, match=r"flow map .*gone cannot be read: No such file"):
+        read(tmp_path / "gone")
+
+
+def test_a_wrong_flo_file_is_told(tmp_path):
+    path = tmp_path / "flow.flo"
+    path.write_bytes(b"\x89PNG")
+    with pytest.raises(UserError, match=r"flow\.flo is not a \.flo file"):
+        read_flo(path)
+    write_flo(path, random_flow()[0])
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(UserError, match=r"flow\.flo has 392 bytes but says that its size is 8x6"):
+        read_flo(path)
+
+
+@pytest.mark.parametrize("write", [write_kitti_flow, write_flo])
+def test_flow_that_cannot_be_written_is_told(tmp_path, write):
+    flow, _ = random_flow()
+    flow[2, 3, 1] = np.inf
+    with pytest.raises(UserError, match="flow that is not finite"):
+        write(tmp_path / "flow", flow)
+    with pytest.raises(UserError, match=r"flow of the shape \(6, 8, 1\)"):
+        write(tmp_path / "flow", flow[..., :1])
     assert not list(tmp_path.iterdir())

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dopi_jax import losses
+from dopi_jax import geometry, losses
 from dopi_jax.errors import UserError
 
 UNITS = ["units_24x40", "units_37x53"]
@@ -53,6 +53,32 @@ def test_golden_max_normalization(golden):
     assert_close(losses.max_normalized_depth(disparity), golden["max_normalized"])
     gradient = jax.grad(lambda d: jnp.sum(golden["weight"] * losses.max_normalized_depth(d)))(disparity)
     assert_close(gradient, golden["max_normalized_weighted_grad"])
+
+
+@pytest.mark.parametrize("scale", range(6))
+def test_golden_flow_consistency(shared, scale):
+    arrays = np.load(shared / "golden" / "losses.npz")
+    golden = {key.partition("/")[2]: arrays[key] for key in arrays.files if key.startswith("phase2_64x96/")}
+    K = np.diag([2.0**-scale, 2.0**-scale, 1]).astype(np.float32) @ golden["K"]
+    total = 0.0
+    for i in range(2):
+        pose = geometry.pose_from_vector(golden["pose_vectors"][i])
+        rigid = geometry.rigid_flow(golden[f"depth_{scale}"], K, pose)
+        hidden = ~(golden[f"edge_{scale}_{i}"] & golden[f"blank_{scale}_{i}"])
+        mask = hidden & (golden[f"ltm_{scale}_{i}"] > 0)
+        total += losses.flow_consistency(golden[f"flow_{scale}_{i}"], rigid, mask)
+    np.testing.assert_allclose(total, golden[f"consistency_{scale}"], rtol=1e-4)
+
+
+def test_flow_consistency_teaches_the_flow_alone_and_only_where_masked():
+    flow, rigid = jnp.zeros((2, 3, 2)), jnp.ones((2, 3, 2))
+    mask = jnp.zeros((2, 3), bool).at[0, 1].set(True)
+    pull, teacher = jax.grad(losses.flow_consistency, argnums=(0, 1))(flow, rigid, mask)
+    np.testing.assert_array_equal(teacher, 0)
+    np.testing.assert_array_equal(np.asarray(pull)[~mask], 0)
+    assert (pull[0, 1] < 0).all()  # towards the rigid flow
+    value, pull = jax.value_and_grad(losses.flow_consistency)(flow, rigid, jnp.zeros((2, 3), bool))
+    assert value == 0 and not np.asarray(pull).any()
 
 
 @pytest.mark.parametrize(("penalty", "at_zero", "at_one"), [("charbonnier", 0.01, 1.00005), ("power", 0.158489, 1.003988)])

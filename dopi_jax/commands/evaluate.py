@@ -1,15 +1,16 @@
-"""`python evaluate.py --task depth|pose`: a run's trained networks measured by the paper's protocols."""
+"""`python evaluate.py --task depth|pose|flow`: a run's trained networks measured by the paper's protocols."""
 
 from absl import flags
 
-from dopi_jax.commands import evaluate_depth, evaluate_pose
+from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_pose
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.errors import UserError
 from dopi_jax.training.checkpoint import check_same_run
 
-_TASKS = {"depth": evaluate_depth.evaluate, "pose": evaluate_pose.evaluate}
-_TASK = flags.DEFINE_string("task", None, f"What to measure: {' or '.join(_TASKS)}.")
+_TASKS = {"depth": evaluate_depth.evaluate, "pose": evaluate_pose.evaluate, "flow": evaluate_flow.evaluate}
+_TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(_TASKS)}.")
+_SUBMISSION = flags.DEFINE_bool("write-submission", False, "With --task flow: write the KITTI server's folder instead.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Which checkpoint: best (by validation) or latest.")
 
 
@@ -20,7 +21,9 @@ def main() -> None:
     with the run about the networks.
     """
     if _TASK.value not in _TASKS:
-        raise UserError(f"--task is {_TASK.value!r}: expected {' or '.join(_TASKS)}")
+        raise UserError(f"--task is {_TASK.value!r}: expected one of {', '.join(_TASKS)}")
+    if _SUBMISSION.value and _TASK.value != "flow":
+        raise UserError(f"--write-submission goes with --task flow, --task is {_TASK.value!r}")
     if _CHECKPOINT.value not in ("best", "latest"):
         raise UserError(f"--checkpoint is {_CHECKPOINT.value!r}: expected best or latest")
     config = command_flags.config()
@@ -28,5 +31,7 @@ def main() -> None:
     if command_flags.config_is_named():
         check_same_run(workdir, config)
     command_flags.use_compilation_cache()
+    command_flags.tell_warnings_as_notes()
     run = EvaluationRun.open(workdir, command_flags.overrides(), _CHECKPOINT.value)
-    _TASKS[_TASK.value](run)
+    task = evaluate_flow.submit if _SUBMISSION.value else _TASKS[_TASK.value]
+    task(run)

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,11 @@ def use_compilation_cache() -> None:
     """Keeps compiled programs between runs, so that a step that was compiled once starts within seconds."""
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or pathlib.Path.home() / ".cache" / "dopi_jax"
     jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def tell_warnings_as_notes() -> None:
+    """Prints Python's warnings, which here are for people, as one line each."""
+    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -131,8 +137,8 @@ def _illegal_value(message: str) -> str:
     match = re.match(r"flag --config\.([\w.]+)=(.*?): ", message, re.DOTALL)
     if match:
         return f"--config.{match[1]} is {match[2]!r}: expected {config_lib.field_types()[match[1]].__name__}"
-    first, *_, last = [*message.splitlines(), ""]  # of a config file that fails: which one, and why
-    return f"{first} {last}".strip()
+    lines = message.strip().splitlines()  # of a config file that fails: which one, a traceback, and why
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
 
 
 def _show_in_help() -> None:

@@ -1,7 +1,6 @@
 """`python train.py --config configs/NAME.py`: data and networks of a config, into a run's folder."""
 
 import sys
-import warnings
 
 import jax
 import numpy as np
@@ -25,7 +24,7 @@ def main() -> None:
     config = command_flags.config()
     workdir = command_flags.workdir()
     command_flags.use_compilation_cache()
-    warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+    command_flags.tell_warnings_as_notes()
 
     data = config.data
     root = find_data_root(data.root)

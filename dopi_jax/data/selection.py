@@ -15,11 +15,11 @@ import pathlib
 import re
 import warnings
 
-from dopi_jax.data import kitti_odometry, kitti_raw, splits
+from dopi_jax.data import kitti_flow, kitti_odometry, kitti_raw, splits
 from dopi_jax.data.snippets import Sequence, require_snippets
 from dopi_jax.errors import UserError
 
-DATA_FOLDERS = (kitti_raw.FOLDER, kitti_odometry.FOLDER, "kitti_flow_2015", "cityscapes")
+DATA_FOLDERS = (kitti_raw.FOLDER, kitti_odometry.FOLDER, kitti_flow.FOLDER, "cityscapes")
 
 _WHOLE_SPLITS = ("eigen", "eigen_val", "train")
 _SELECTION = re.compile(r"(kitti_raw|kitti_odometry):(\w+)(?:\[(-?\d+)?:(-?\d+)?\])?")

@@ -1,7 +1,8 @@
 """Evaluation protocols: numpy in float64, one unbatched sample at a time, no JAX and no TensorFlow.
 
 `depth` compares depth maps with lidar as on the Eigen test list, `pose` compares camera motion as in the paper's
-Table III and as the KITTI odometry benchmark does, `tables` prints results beside the paper's.
+Table III and as the KITTI odometry benchmark does, `flow` compares optical flow as KITTI 2015 does, `tables` prints
+results beside the paper's.
 """
 
 from dopi_jax.evaluation.depth import (
@@ -10,6 +11,17 @@ from dopi_jax.evaluation.depth import (
     constant_depth_baseline,
     depth_metrics,
     row_profile_baseline,
+)
+from dopi_jax.evaluation.flow import (
+    FLOW_REGIONS,
+    average_flow_metrics,
+    composite_flow,
+    flow_metrics,
+    flow_regions,
+    regional_flow_metrics,
+    resize_flow,
+    tolerated_error,
+    zero_flow_baseline,
 )
 from dopi_jax.evaluation.pose import (
     align_trajectory,
@@ -24,28 +36,47 @@ from dopi_jax.evaluation.pose import (
     trajectory_from_predictions,
     trajectory_snippets,
 )
-from dopi_jax.evaluation.tables import depth_table, paper_table, pose_table, render_table, trajectory_table
+from dopi_jax.evaluation.tables import (
+    depth_table,
+    flow_region_table,
+    flow_table,
+    paper_table,
+    pose_table,
+    render_table,
+    trajectory_table,
+)
 
 __all__ = [
     "DEPTH_METRICS",
+    "FLOW_REGIONS",
     "align_trajectory",
     "average_depth_metrics",
+    "average_flow_metrics",
     "chain",
+    "composite_flow",
     "constant_depth_baseline",
     "depth_metrics",
     "depth_table",
+    "flow_metrics",
+    "flow_region_table",
+    "flow_regions",
+    "flow_table",
     "join_snippets",
     "kitti_odometry_errors",
     "paper_table",
     "pose_table",
+    "regional_flow_metrics",
     "render_table",
+    "resize_flow",
     "row_profile_baseline",
     "sliding_snippet_ate",
     "snippet_ate",
     "snippet_from_predictions",
     "straight_ahead_baseline",
+    "tolerated_error",
     "trajectory_ate",
     "trajectory_from_predictions",
     "trajectory_snippets",
     "trajectory_table",
+    "zero_flow_baseline",
 ]

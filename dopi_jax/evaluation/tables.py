@@ -10,6 +10,7 @@ import numpy as np
 from dopi_jax.evaluation.depth import DEPTH_METRICS
 
 Cell = str | int | float | None
+FlowAverages = Mapping[str, Mapping[str, float]]  # by region, from `average_flow_metrics`
 
 _DEPTH_HEADERS = ("AbsRel", "SqRel", "RMSE", "RMSElog", "a1", "a2", "a3")
 
@@ -29,19 +30,20 @@ def paper_table(name: str) -> list[dict[str, Cell]]:
     return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
 
 
-def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell] | None]) -> str:
+def render_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell] | None], decimals: int = 3) -> str:
     """Lays out a table in aligned columns.
 
     Args:
       title: the line above the table.
       columns: the headers.
-      rows: as many cells as headers each: text as it is, floats with 3 decimals, None as "-". A row that is None is
-        drawn as a rule.
+      rows: as many cells as headers each: text as it is, floats rounded, None as "-". A row that is None is drawn as a
+        rule.
+      decimals: of floats.
 
     Returns:
       Lines without a newline at the end. A column with any text is aligned to the left, one of numbers to the right.
     """
-    cells = [None if row is None else [_text(cell) for cell in row] for row in rows]
+    cells = [None if row is None else [_text(cell, decimals) for cell in row] for row in rows]
     given = [row for row in rows if row is not None]
     layout = []
     for index, header in enumerate(columns):
@@ -158,10 +160,71 @@ def trajectory_table(results: Mapping[str, Mapping[str, float]]) -> str:
     return render_table("Whole trajectories after one similarity alignment", headers, rows)
 
 
-def _text(cell: Cell) -> str:
+def flow_table(
+    ours: Mapping[str, FlowAverages],
+    evaluated: int,
+    expected: int,
+    baselines: Mapping[str, FlowAverages] | None = None,
+) -> str:
+    """Puts flow results beside the paper's Tables IV and V.
+
+    Args:
+      ours: result of `average_flow_metrics` by the label of its row; the flow network alone, which is what the paper
+        reports, comes first.
+      evaluated: number of pairs of the KITTI 2015 training set that were evaluated.
+      expected: number of pairs in that set.
+      baselines: the same for what a result must beat, such as no motion at all.
+
+    Returns:
+      The table: all pixels with ground truth, mean over pairs.
+    """
+
+    def measured(label: str, averages: FlowAverages) -> list[Cell]:
+        return [label, averages["all"]["epe"], 100 * averages["all"]["fl"], ""]
+
+    rows = [[row["method"], row["train_epe"], row["train_f1"], _test_f1(row)] for row in paper_table("flow")]
+    rows += [None, *([row["method"], row["train_epe"], row["train_f1"], ""] for row in paper_table("flow_ablation"))]
+    if baselines:
+        rows += [None, *(measured(label, averages) for label, averages in baselines.items())]
+    rows += [None, *(measured(label, averages) for label, averages in ours.items())]
+    title = f"Optical flow, KITTI 2015: {evaluated} of {expected} pairs of the training set"
+    table = render_table(title, ["Method", "EPE", "F1", "F1 on test set"], rows, decimals=2)
+    notes = [
+        "F1: percent of pixels off by more than 3 px and 5 %. The rows from Basic on are the paper's ablation, Table V.",
+        "* after supervised tuning on the training set.",
+    ]
+    if evaluated < expected:
+        notes.append(f"Only {evaluated} of {expected}: not comparable with the paper's rows, which are for all.")
+    return "\n".join([table, *notes])
+
+
+def flow_region_table(results: Mapping[str, FlowAverages]) -> str:
+    """Lists what Table IV does not say of flow: every region, averaged in both ways.
+
+    Args:
+      results: result of `average_flow_metrics` by the label of its rows.
+    """
+    rows: list[Sequence[Cell] | None] = []
+    for label, averages in results.items():
+        rows.append(None)
+        for region, a in averages.items():
+            errors = [a["epe"], 100 * a["fl"], a["epe_pooled"], 100 * a["fl_pooled"]]
+            rows.append([label, region, *errors, a["images"], a["pixels"]])
+    headers = ["Method", "region", "EPE", "F1", "EPE pooled", "F1 pooled", "pairs", "pixels"]
+    title = "By region: mean over pairs as in the paper's lineage, and pooled over pixels as on the KITTI server"
+    note = "noc, occ: what stays inside the next image, and what leaves it; moving, static: by the object maps, if at hand."
+    return "\n".join([render_table(title, headers, rows[1:], decimals=2), note])
+
+
+def _test_f1(row: Mapping[str, Cell]) -> str:
+    tuned = "*" if row["test_after_supervised_tuning"] else ""
+    return "-" if row["test_f1"] is None else f"{row['test_f1']:.2f}{tuned}"
+
+
+def _text(cell: Cell, decimals: int) -> str:
     if cell is None:
         return "-"
-    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell)
 
 
 def _spread(mean: float, std: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from dopi_jax.errors import UserError
 from dopi_jax.interop.torch_weights import convert
-from dopi_jax.models import DepthNet, PoseNet
+from dopi_jax.models import DepthNet, FlowNet, PoseNet
 
 # These tests run each program once or twice: compiling is what takes the time.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -35,15 +35,22 @@ def reference_tensor(name, shape, seed):
     return draws.astype(np.float32)
 
 
+FLOW_OUTPUT_GAINS = {"6": 20.0, "5": 4.0, "4": 1.0, "3": 0.5, "2": 0.3}
+
+
 def gain(name):
     if name.startswith("predict_disp"):
         return 0.35
     if name.endswith("conv2.weight"):
         return 0.5
-    return 0.7 if "downsample.0" in name else 1.0
+    if "downsample.0" in name:
+        return 0.7
+    if name.startswith("decoder") and name.endswith(".10.weight"):
+        return FLOW_OUTPUT_GAINS[name.removesuffix(".10.weight")[-1]]
+    return 1.0
 
 
-@pytest.fixture(params=["depth_resnet6", "depth_resnet_s6", "pose_b6"])
+@pytest.fixture(params=["depth_resnet6", "depth_resnet_s6", "pose_b6", "flow_back2future"])
 def reference(request, shared):
     """The recorded outputs of a PyTorch network and the state dict that they belong to."""
     arrays = np.load(shared / "golden" / f"net_{request.param}.npz")
@@ -77,10 +84,18 @@ def test_outputs_equal_the_pytorch_networks(reference):
             assert len(disparities) == 6
             for scale, disparity in enumerate(disparities, 1):
                 assert relative_error(disparity, recorded[f"disp{scale}"]) < 1e-4
-        else:
-            target, previous, following = (image(recorded[name]) for name in ("target", "previous", "next"))
+            continue
+        target, previous, following = (image(recorded[name]) for name in ("target", "previous", "next"))
+        if kind == "pose":
             poses = quick_jit(PoseNet(2).apply)(variables, target, [previous, following])
             assert relative_error(poses, recorded["pose"]) < 1e-4
+        else:
+            apply = quick_jit(functools.partial(FlowNet().apply, train=True))
+            forward, backward = apply(variables, target, [previous, following])
+            assert len(forward) == len(backward) == 6
+            for scale in range(6):
+                assert relative_error(forward[scale], recorded[f"fwd{scale + 1}"]) < 1e-4
+                assert relative_error(backward[scale], recorded[f"bwd{scale + 1}"]) < 1e-4
 
 
 @pytest.fixture
@@ -99,6 +114,51 @@ def make_pose_state_dict(num_refs):
     tensors["pose_pred.weight"] = rng.standard_normal((6 * num_refs, channels, 1, 1))
     tensors["pose_pred.bias"] = rng.standard_normal(6 * num_refs)
     return tensors
+
+
+def make_flow_state_dict(decoders):
+    tensors = {}
+
+    def add(name, inputs, outputs):
+        tensors[f"{name}.weight"] = np.zeros((outputs, inputs, 3, 3), np.float32)
+        tensors[f"{name}.bias"] = np.zeros(outputs, np.float32)
+
+    widths = (3, 16, 32, 64, 96, 128, 192)
+    for level in range(1, 7):
+        for pyramid in "abc":
+            add(f"conv{level}{pyramid}.0", widths[level - 1], widths[level])
+            add(f"conv{level}{pyramid}.2", widths[level], widths[level])
+    for level, decoder in [(level, decoder) for level in range(2, 7) for decoder in decoders]:
+        context = widths[level] + 2 if level < 6 else widths[level] if decoder == "occ" else 0
+        channels = (162 + context, 128, 128, 96, 64, 32, 2)
+        for layer in range(6):
+            add(f"decoder_{decoder}{level}.{2 * layer}", channels[layer], channels[layer + 1])
+    return tensors
+
+
+@pytest.mark.parametrize("decoders, parameters", [(("fwd", "bwd"), 9_016_452), (("fwd", "bwd", "occ"), 12_212_622)])
+def test_flow_keeps_its_occlusion_decoders_where_there_are_any(decoders, parameters):
+    variables = convert(make_flow_state_dict(decoders), network="flow")
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == parameters
+    assert ("occlusion" in variables["params"]["level4"]) == ("occ" in decoders)
+
+
+def test_flow_decoders_find_every_displacement():
+    state_dict = make_flow_state_dict(("fwd", "bwd"))
+    # PyTorch's channels: the forward volume from (dx, dy) = (4, 4) down, then the backward one with opposite displacements.
+    velocities = [(dx, dy) for dx in range(4, -5, -1) for dy in range(4, -5, -1)]
+    numbers = np.arange(1.0, 163.0, dtype=np.float32)
+    for decoder in ("fwd", "bwd"):
+        state_dict[f"decoder_{decoder}3.0.weight"][5, :162, 1, 2] = numbers
+        state_dict[f"decoder_{decoder}3.0.weight"][5, 162:, 1, 2] = np.arange(66)
+    level = convert(state_dict, network="flow")["params"]["level3"]
+    forward, backward = (level[direction]["conv1"]["kernel"][1, 2, :, 5] for direction in ("forward", "backward"))
+    for number, (dx, dy) in zip(numbers[:81], velocities, strict=True):
+        channel = (dy + 4) * 9 + dx + 4
+        assert forward[channel] == backward[81 + channel] == number
+        assert forward[81 + channel] == backward[channel] == number + 81
+    np.testing.assert_array_equal(forward[162:], np.arange(66))
+    np.testing.assert_array_equal(backward[162:], np.arange(66))
 
 
 @pytest.mark.parametrize("num_refs", [1, 2, 4])
@@ -158,7 +218,7 @@ def test_weights_of_another_network_are_refused(pose_state_dict):
 
 
 def test_unknown_network_is_named():
-    with pytest.raises(UserError, match="'mask', expected one of: depth, pose"):
+    with pytest.raises(UserError, match="'mask', expected one of: depth, pose, flow"):
         convert({}, network="mask")
 
 

@@ -1,0 +1,141 @@
+"""Optical flow on the training set of KITTI 2015, beside the paper's Tables IV and V, and flow maps for the KITTI server.
+
+A run of phase 1 has no flow network: what is measured then is the rigid flow of its depth and motion.
+"""
+
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dopi_jax import evaluation, formats, predict, visualization
+from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.data import kitti_flow
+from dopi_jax.data.images import network_input, read_image
+from dopi_jax.data.kitti_flow import FlowScene, FlowTruth
+
+FlowPredictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(target [H, W, 3], sources [2, H, W, 3] in [-1, 1]) -> flow [H, W, 2] to t+1 in pixels of these images."""
+RigidPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""The same and intrinsics [3, 3] -> rigid flow [H, W, 2] to t+1, and the occlusion mask [H, W] of eq. 5, True = visible."""
+
+_FLOW = "dopi_jax, flow network"
+_RIGID = "dopi_jax, rigid flow"
+_COMPOSITE = "dopi_jax, composite"
+_BASELINE = "no motion"
+_PICTURES = 6
+
+
+def evaluate(run: EvaluationRun) -> None:
+    """Prints and writes the flow metrics of a run of phase 1, see `evaluate_flows`."""
+    evaluate_flows(run, None, _rigid_predictor(run))
+
+
+def submit(run: EvaluationRun) -> None:
+    """Writes the flow maps of a run of phase 1 for the KITTI server, see `write_submission`."""
+    print(f"Wrote {write_submission(run, None, _rigid_predictor(run)).with_suffix('.zip')}")
+
+
+def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predict_rigid: RigidPredictor | None) -> None:
+    """Prints and writes flow metrics of a run (paper Tables IV and V; D27: the flow network alone is what they report).
+
+    Args:
+      run: The run.
+      predict_flow: The flow network; None if the run has none.
+      predict_rigid: Depth and pose networks; None if the run has none.
+
+    Raises:
+      UserError: No scene is at hand, or a file of one is missing or wrong.
+    """
+    scenes = kitti_flow.training_scenes(run.root)
+    per_image, rows = {}, []
+    for index, scene in enumerate(tqdm(scenes, unit="pair")):
+        truth = scene.ground_truth()
+        flows = _predict(run, scene, truth.valid.shape, predict_flow, predict_rigid)
+        regions = evaluation.flow_regions(truth.valid, truth.valid_noc, truth.moving)
+        for label, flow in {_BASELINE: evaluation.zero_flow_baseline(truth.valid.shape), **flows}.items():
+            metrics = evaluation.regional_flow_metrics(truth.flow, flow, regions)
+            per_image.setdefault(label, []).append(metrics)
+            rows += [{"scene": scene.name, "method": label, "region": name, **values} for name, values in metrics.items()]
+        if index % max(1, len(scenes) // _PICTURES) == 0:
+            picture = _picture(scene, truth, next(iter(flows.values())))
+            Image.fromarray(picture).save(run.results_folder() / f"flow_{scene.name}.png")
+
+    averages = {label: evaluation.average_flow_metrics(images) for label, images in per_image.items()}
+    baselines = {_BASELINE: averages[_BASELINE]}
+    ours = {label: averages[label] for label in averages if label != _BASELINE}
+    evaluated, expected = len(scenes), kitti_flow.SCENE_COUNT
+    tables = [evaluation.flow_table(ours, evaluated, expected, baselines), evaluation.flow_region_table(averages)]
+    summary = {"evaluated": evaluated, "expected": expected, **ours, "baselines": baselines}
+    run.write_results("flow", "\n\n".join(tables), summary, rows)
+
+
+def write_submission(
+    run: EvaluationRun, predict_flow: FlowPredictor | None, predict_rigid: RigidPredictor | None
+) -> pathlib.Path:
+    """Writes the flow maps of the test set as the KITTI server takes them: a folder with flow/, and the same as a zip file.
+
+    Args:
+      run: The run.
+      predict_flow: The flow network, whose flow is written; None if the run has none.
+      predict_rigid: Depth and pose networks, whose rigid flow is written if there is no flow network.
+
+    Returns:
+      The folder; the zip file lies beside it.
+
+    Raises:
+      UserError: No scene of the test set is at hand, or a file of one is missing or wrong.
+    """
+    scenes = kitti_flow.testing_scenes(run.root)
+    folder = run.results_folder() / "kitti_flow_submission"
+    (folder / "flow").mkdir(parents=True, exist_ok=True)
+    for scene in tqdm(scenes, unit="pair"):
+        flows = _predict(run, scene, scene.snippet.image_size, predict_flow, None if predict_flow else predict_rigid)
+        formats.write_kitti_flow(folder / "flow" / scene.file_name, next(iter(flows.values())))
+    archive = pathlib.Path(shutil.make_archive(f"{folder}.unfinished", "zip", folder))
+    archive.replace(folder.with_suffix(".zip"))
+    if len(scenes) < kitti_flow.SCENE_COUNT:
+        print(f"note: the server expects all {kitti_flow.SCENE_COUNT} scenes, at hand were {len(scenes)}", file=sys.stderr)
+    return folder
+
+
+def _predict(
+    run: EvaluationRun,
+    scene: FlowScene,
+    shape: tuple[int, int],
+    predict_flow: FlowPredictor | None,
+    predict_rigid: RigidPredictor | None,
+) -> dict[str, np.ndarray]:
+    """The flows [H, W, 2] of one scene at its native size, by label, the flow network's first."""
+    frames = [read_image(path, run.image_size) for path in scene.snippet.frames]
+    previous, target, following = network_input(np.stack(frames))
+    sources = np.stack([previous, following])
+    flows = {_FLOW: predict_flow(target, sources)} if predict_flow else {}
+    if predict_rigid:
+        flows[_RIGID], visible = predict_rigid(target, sources, scene.snippet.intrinsics_at(run.image_size))
+        if predict_flow:
+            flows[_COMPOSITE] = evaluation.composite_flow(flows[_FLOW], flows[_RIGID], visible)
+    return {label: evaluation.resize_flow(flow, shape) for label, flow in flows.items()}
+
+
+def _rigid_predictor(run: EvaluationRun) -> RigidPredictor:
+    predict_rigid = predict.make_predict_rigid_flow(run.config)
+
+    def of_one(target: np.ndarray, sources: np.ndarray, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        flow, visible = predict_rigid(run.variables, target[None], sources[None], K[None].astype(np.float32))
+        return np.asarray(flow[0, 1]), np.asarray(visible[0, 1])
+
+    return of_one
+
+
+def _picture(scene: FlowScene, truth: FlowTruth, flow: np.ndarray) -> np.ndarray:
+    """The frame above the predicted flow; beside them the true flow, in the same colours, above the error."""
+    longest = float(np.percentile(np.linalg.norm(truth.flow[truth.valid], axis=-1), 99))
+    frame = read_image(scene.snippet.target, truth.valid.shape)
+    true_colours = visualization.flow_colours(truth.flow, longest, truth.valid)
+    error = visualization.flow_error_map(truth.flow, flow, truth.valid)
+    return visualization.stack_panels([[frame, true_colours], [visualization.flow_colours(flow, longest), error]])

@@ -1,0 +1,140 @@
+"""KITTI 2015 optical flow with its multi-view extension, in the official layout.
+
+<root>/kitti_flow_2015/training/image_2/000000_09.png, 000000_10.png, 000000_11.png     (testing/ likewise)
+<root>/kitti_flow_2015/training/calib_cam_to_cam/000000.txt
+<root>/kitti_flow_2015/training/flow_occ/000000_10.png, flow_noc/000000_10.png
+<root>/kitti_flow_2015/training/obj_map/000000_10.png                                   (need not be there)
+"""
+
+import pathlib
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from dopi_jax.data.calibration import CalibrationFile, RawCalibration
+from dopi_jax.data.images import image_size, read_image
+from dopi_jax.data.snippets import FRAME_SUFFIXES, Snippet
+from dopi_jax.errors import UserError
+from dopi_jax.formats import read_kitti_flow
+
+FOLDER = "kitti_flow_2015"
+SCENE_COUNT = 200  # of the training set, and of the test set
+HOW_TO_GET = (
+    "get data_scene_flow.zip, data_scene_flow_multiview.zip and data_scene_flow_calib.zip "
+    "from https://www.cvlibs.net/datasets/kitti/eval_scene_flow.php and unpack them into one folder"
+)
+
+_CAMERA = 2
+_PREVIOUS, _TARGET, _NEXT = 9, 10, 11  # the frame numbers of t-1, t and t+1
+
+
+class FlowTruth(NamedTuple):
+    """What is known of the motion from frame 10 to frame 11.
+
+    Attributes:
+      flow: float32 [H, W, 2] = (u, v) in native pixels, 0 where it is not valid.
+      valid: boolean [H, W], where it is known (flow_occ).
+      valid_noc: boolean [H, W], where it is known and stays inside the image (flow_noc).
+      moving: boolean [H, W], the objects that move by themselves (obj_map); None if there is no such file.
+    """
+
+    flow: np.ndarray
+    valid: np.ndarray
+    valid_noc: np.ndarray
+    moving: np.ndarray | None
+
+
+class FlowScene(NamedTuple):
+    """One scene of KITTI 2015.
+
+    Attributes:
+      folder: training/ or testing/.
+      name: six digits, such as 000010.
+      snippet: frames 9, 10 and 11; where frame 9 is missing, frame 10 also stands in for it.
+    """
+
+    folder: pathlib.Path
+    name: str
+    snippet: Snippet
+
+    @property
+    def file_name(self) -> str:
+        """The name of this scene's flow map, in the data set as in a submission."""
+        return f"{self.name}_{_TARGET}.png"
+
+    def ground_truth(self) -> FlowTruth:
+        """Reads the true flow of a training scene.
+
+        Raises:
+          UserError: flow_occ or flow_noc is missing, damaged or not of 16 bits, or the files differ in size.
+        """
+        flow, valid = read_kitti_flow(self.folder / "flow_occ" / self.file_name)
+        _, valid_noc = read_kitti_flow(self.folder / "flow_noc" / self.file_name)
+        object_map = self.folder / "obj_map" / self.file_name
+        moving = read_image(object_map).any(-1) if object_map.is_file() else None
+        for kind, mask in (("flow_noc", valid_noc), ("obj_map", moving)):
+            if mask is not None and mask.shape != valid.shape:
+                raise UserError(
+                    f"{self.folder / kind / self.file_name} has {mask.shape[0]}x{mask.shape[1]} pixels (height x width): "
+                    f"expected {valid.shape[0]}x{valid.shape[1]}, as in flow_occ"
+                )
+        return FlowTruth(flow, valid, valid_noc, moving)
+
+
+def training_scenes(root: pathlib.Path) -> list[FlowScene]:
+    """Finds the training scenes whose true flow is at hand, by number.
+
+    Warns if frame 9 is missing in some.
+
+    Args:
+      root: the data root.
+
+    Raises:
+      UserError: none is at hand; or frame 10, frame 11 or the calibration of one is missing.
+    """
+    return _scenes(root / FOLDER / "training", "flow_occ")
+
+
+def testing_scenes(root: pathlib.Path) -> list[FlowScene]:
+    """Finds the test scenes at hand, by number; their true flow is on the KITTI server alone.
+
+    Warns and raises as `training_scenes` does.
+    """
+    return _scenes(root / FOLDER / "testing", f"image_{_CAMERA}")
+
+
+def _scenes(folder: pathlib.Path, listed_by: str) -> list[FlowScene]:
+    """The scenes of the maps or images in one of the subfolders."""
+    listed = (folder / listed_by).glob(f"[0-9]*_{_TARGET}.*")
+    names = sorted({path.stem.partition("_")[0] for path in listed if path.suffix in FRAME_SUFFIXES})
+    if not names:
+        raise UserError(f"no scene found, looked for {folder / listed_by}/000000_{_TARGET}.png and so on: {HOW_TO_GET}")
+    scenes = [_read_scene(folder, name) for name in names]
+    alone = [scene.name for scene in scenes if scene.snippet.previous == scene.snippet.target]
+    if alone:
+        warnings.warn(
+            f"{len(alone)} of {len(scenes)} scenes in {folder} have no frame {_PREVIOUS:02d} (first: "
+            f"image_{_CAMERA}/{alone[0]}_{_PREVIOUS:02d}.png): frame {_TARGET} stands in for it, which a network of three "
+            "frames was not trained for; get data_scene_flow_multiview.zip",
+            stacklevel=3,
+        )
+    return scenes
+
+
+def _read_scene(folder: pathlib.Path, name: str) -> FlowScene:
+    target = _find_frame(folder, name, _TARGET)
+    following = _find_frame(folder, name, _NEXT)
+    for number, frame in ((_TARGET, target), (_NEXT, following)):
+        if frame is None:
+            raise UserError(f"{folder}/image_{_CAMERA}/{name}_{number}.png does not exist: {HOW_TO_GET}")
+    size = image_size(target)
+    calibration = CalibrationFile.read(folder / "calib_cam_to_cam" / f"{name}.txt")
+    intrinsics = RawCalibration(calibration.path.parent, calibration).intrinsics(_CAMERA, size)
+    previous = _find_frame(folder, name, _PREVIOUS) or target
+    return FlowScene(folder, name, Snippet(previous, target, following, intrinsics, size))
+
+
+def _find_frame(folder: pathlib.Path, name: str, number: int) -> pathlib.Path | None:
+    candidates = [folder / f"image_{_CAMERA}" / f"{name}_{number:02d}{suffix}" for suffix in FRAME_SUFFIXES]
+    return next((path for path in candidates if path.is_file()), None)

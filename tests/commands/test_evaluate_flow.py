@@ -1,0 +1,74 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from dopi_jax.commands import evaluate_flow
+from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.config import Config
+from dopi_jax.data import kitti_flow
+from dopi_jax.formats import read_kitti_flow
+
+HEIGHT, WIDTH = 64, 208
+
+
+@pytest.fixture
+def run(shared, tmp_path):
+    config = Config()
+    config.data.height, config.data.width = HEIGHT, WIDTH
+    return EvaluationRun(config, shared / "data", tmp_path, {}, 7)
+
+
+def to_the_right(target, sources):
+    assert target.shape == (HEIGHT, WIDTH, 3) and sources.shape == (2, HEIGHT, WIDTH, 3)
+    assert -1 <= target.min() and target.max() <= 1
+    return np.tile([2.0, 0.0], (HEIGHT, WIDTH, 1))
+
+
+def nothing_moves(target, sources, intrinsics):
+    np.testing.assert_allclose(intrinsics[0, 0], 721.5377 * WIDTH / 1242)
+    return np.zeros((HEIGHT, WIDTH, 2)), np.zeros((HEIGHT, WIDTH), bool)
+
+
+def test_tables_details_and_pictures(run, capsys):
+    evaluate_flow.evaluate_flows(run, to_the_right, nothing_moves)
+    printed = capsys.readouterr().out
+    assert "1 of 200 pairs" in printed and "The paper" in printed and "dopi_jax, composite" in printed
+    results = json.loads((run.workdir / "evaluation/flow.json").read_text())
+    still = results["baselines"]["no motion"]
+    # 2 px of 208 are 12 px of 1242; the true motion of this scene is 9 px long on average.
+    (scene,) = kitti_flow.training_scenes(run.root)
+    truth = scene.ground_truth()
+    error = truth.flow[truth.valid] - [2 * 1242 / WIDTH, 0]
+    assert results["dopi_jax, flow network"]["all"]["epe"] == pytest.approx(np.mean(np.hypot(*error.T)))
+    assert results["dopi_jax, rigid flow"] == results["dopi_jax, composite"] == still
+    assert still["all"]["pixels"] == still["noc"]["pixels"] + still["occ"]["pixels"]
+    assert {path.name for path in (run.workdir / "evaluation").iterdir()} == {
+        "flow.txt", "flow.json", "flow.csv", "flow_000010.png"
+    }  # fmt: skip
+    assert len((run.workdir / "evaluation/flow.csv").read_text().splitlines()) == 1 + 4 * 3
+
+
+def test_the_flow_network_alone_is_enough(run, capsys):
+    evaluate_flow.evaluate_flows(run, to_the_right, None)
+    assert "composite" not in capsys.readouterr().out
+
+
+def test_rigid_flow_alone_is_enough(run, capsys):
+    evaluate_flow.evaluate_flows(run, None, nothing_moves)
+    printed = capsys.readouterr().out
+    assert "dopi_jax, rigid flow" in printed and "composite" not in printed and "flow network" not in printed
+
+
+def test_a_submission_is_a_zip_with_flow_maps_of_native_size(run, tmp_path, capsys):
+    root = tmp_path / "data"
+    (root / "kitti_flow_2015").mkdir(parents=True)
+    (root / "kitti_flow_2015/testing").symlink_to(run.root / "kitti_flow_2015/training")
+    run = EvaluationRun(run.config, root, tmp_path, {}, 7)
+    folder = evaluate_flow.write_submission(run, to_the_right, None)
+    assert zipfile.ZipFile(folder.with_suffix(".zip")).namelist() == ["flow/", "flow/000010_10.png"]
+    flow, valid = read_kitti_flow(folder / "flow/000010_10.png")
+    assert valid.shape == (375, 1242) and valid.all()
+    np.testing.assert_allclose(flow, np.tile([2 * 1242 / WIDTH, 0], (375, 1242, 1)), atol=1 / 128)
+    assert "expects all 200 scenes" in capsys.readouterr().err

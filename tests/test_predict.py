@@ -1,0 +1,90 @@
+"""Trained networks applied, in evaluation mode."""
+
+import copy
+
+import jax
+import numpy as np
+import pytest
+
+from dopi_jax import geometry, predict
+from dopi_jax.config import Config, released
+from dopi_jax.training import build_networks, create_state
+from dopi_jax.visualization import snippet_panel
+
+HEIGHT, WIDTH = 64, 96
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+@pytest.fixture(scope="module")
+def config():
+    config = Config()
+    config.model.depth = config.model.pose = "small"
+    return config
+
+
+@pytest.fixture(scope="module")
+def variables(config):
+    """Untrained, but with statistics of their own, so that evaluation differs from training."""
+    state = create_state(config)
+    stats = jax.tree.map(lambda leaf: leaf + 0.1, state.batch_stats["depth"])
+    return {"depth": {"params": state.params["depth"], "batch_stats": stats}, "pose": {"params": state.params["pose"]}}
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(-1, 1, (2, 3, HEIGHT // 8, WIDTH // 8, 3)).astype(np.float32)
+    frames = np.asarray(jax.image.resize(coarse, (2, 3, HEIGHT, WIDTH, 3), "linear"))
+    K = np.array([[80, 0, WIDTH / 2], [0, 80, HEIGHT / 2], [0, 0, 1]], np.float32)
+    return {"target": frames[:, 1], "sources": frames[:, [0, 2]], "intrinsics": np.stack([K, K])}
+
+
+def test_disparity_of_an_image_does_not_depend_on_its_batch(config, variables, batch):
+    disparity = predict.make_predict_disparity(config)
+    together = disparity(variables, batch["target"])
+    assert together.shape == (2, HEIGHT, WIDTH)
+    assert (together > 0).all()
+    np.testing.assert_allclose(disparity(variables, batch["target"][1:])[0], together[1], rtol=1e-4)
+
+
+def test_poses_are_what_the_networks_vectors_stand_for(config, variables, batch):
+    config = copy.deepcopy(config)
+    config.model.rotation = rotation = "so3"
+    poses = predict.make_predict_poses(config)(variables, batch["target"], batch["sources"])
+    assert poses.shape == (2, 2, 4, 4)
+    net = build_networks(config.model).pose
+    vectors = jax.jit(net.apply)(variables["pose"], batch["target"], [batch["sources"][:, 0], batch["sources"][:, 1]])
+    for sample in range(2):
+        for source in range(2):
+            pose = geometry.pose_from_vector(vectors[sample, source], rotation)
+            np.testing.assert_allclose(poses[sample, source], pose, atol=1e-5)
+
+
+def paper_loss(config):
+    return config
+
+
+def released_loss(config):
+    """The published code's loss with the small networks."""
+    config = released(config)
+    config.model.depth = "small"
+    return config
+
+
+@pytest.mark.parametrize("change", [paper_loss, released_loss])
+def test_a_view_shows_what_the_objective_sees(change, config, variables, batch):
+    config = change(copy.deepcopy(config))
+    view = jax.device_get(predict.make_view_snippets(config)(variables, batch))
+    assert {"loss", "photometric", "kept", "visible"} <= set(view["scalars"])
+    assert all(values.shape == (2,) and np.isfinite(values).all() for values in view["scalars"].values())
+    np.testing.assert_array_equal(view["target"], batch["target"])
+    assert view["warped"].shape == (2, 2, HEIGHT, WIDTH, 3)
+    np.testing.assert_allclose(view["kept"].mean((1, 2, 3)), view["scalars"]["kept"], rtol=1e-5)
+    assert not (view["kept"] & ~view["visible"]).any()
+    disparity = np.asarray(predict.make_predict_disparity(config)(variables, batch["target"]))
+    if config.loss.normalize_all_disparities:
+        disparity = disparity / disparity.max((1, 2), keepdims=True)
+    np.testing.assert_allclose(view["disparity"], disparity, rtol=1e-4)
+    picture = snippet_panel({name: view[name][0] for name in ("target", "disparity", "warped", "visible", "kept")})
+    assert picture.shape == (3 * HEIGHT + 8, 3 * WIDTH + 8, 3)

@@ -1,0 +1,70 @@
+"""The state of a run and its step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dopi_jax.config import ModelConfig, OptimizerConfig
+from dopi_jax.training import build_networks, create_state, parallel
+from dopi_jax.training.state import build_optimizer, depth_pose_step
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def test_the_seed_decides_the_first_state(small_config):
+    first, again = create_state(small_config), create_state(small_config)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    small_config.train.seed = 1
+    other = create_state(small_config)
+    differ = jax.tree.map(lambda a, b: not np.array_equal(a, b), first.params, other.params)
+    assert differ["depth"]["stage1"]["conv1"]["kernel"]
+    assert first.step == 0 and first.step.dtype == jnp.int32
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((first.params, first.batch_stats)))
+
+
+def test_networks_are_those_of_the_config():
+    networks = build_networks(ModelConfig(depth="resnet_s6", pose="small"), axis_name="devices")
+    assert (networks.depth.variant, networks.depth.axis_name) == ("resnet_s6", "devices")
+    assert (networks.pose.variant, networks.pose.num_refs) == ("small", 2)
+
+
+def updates(config, steps):
+    """Adam's updates of one number whose gradient is always 2."""
+    optimizer = build_optimizer(config, steps)
+    value, state, moved = jnp.zeros(()), optimizer.init(jnp.zeros(())), []
+    for _ in range(steps):
+        update, state = optimizer.update(jnp.asarray(2.0), state, value)
+        value = optax.apply_updates(value, update)
+        moved.append(float(update))
+    return moved
+
+
+def test_adam_moves_by_the_learning_rate_whatever_the_gradient():
+    np.testing.assert_allclose(updates(OptimizerConfig(learning_rate=0.5), 6), [-0.5] * 6, rtol=1e-4)
+
+
+def test_the_rate_is_divided_by_10_after_its_share_of_the_steps():
+    moved = updates(OptimizerConfig(learning_rate=0.5, decay_after=0.5), 6)
+    np.testing.assert_allclose(moved, [-0.5] * 3 + [-0.05] * 3, rtol=1e-4)
+
+
+def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
+    """A coarse head has no gradient when the finest scale alone is trained on; all other parameters move."""
+    small_config.loss.scales = 1
+    start = jax.device_get(create_state(small_config))
+    step = parallel.data_parallel(depth_pose_step(small_config))
+    state, metrics = step(parallel.replicate(start), parallel.split(wave_batch(0)))
+    assert state.step == 1
+    assert {"loss", "grad_norm", "reconstruction", "smoothness", "photometric", "visible", "kept"} <= set(metrics)
+    assert all(np.isfinite(value) and np.shape(value) == () for value in metrics.values())
+    weighted = [getattr(small_config.loss, name) * metrics[name] for name in ("reconstruction", "smoothness")]
+    np.testing.assert_allclose(metrics["loss"], sum(weighted), rtol=1e-4)
+
+    moved = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), start.params, jax.device_get(state.params))
+    still = {jax.tree_util.keystr(path[:2]) for path, by in jax.tree_util.tree_leaves_with_path(moved) if by == 0}
+    assert still == {f"['depth']['disp{level}']" for level in (3, 4, 5)}
+    assert max(jax.tree.leaves(moved)) <= 1.001 * small_config.optimizer.learning_rate
+    stats = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), start.batch_stats, jax.device_get(state.batch_stats))
+    assert min(jax.tree.leaves(stats)) > 0
