@@ -1,5 +1,6 @@
 """`python train.py --config configs/NAME.py`: data and networks of a config, into a run's folder."""
 
+import pathlib
 import sys
 
 import jax
@@ -10,8 +11,8 @@ from dopi_jax.commands import flags as command_flags
 from dopi_jax.config import Config
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.pipeline import training_batches, validation_batches
-from dopi_jax.data.selection import find_data_root, select_sequences
-from dopi_jax.data.snippets import count_snippets
+from dopi_jax.data.selection import EmptySplit, find_data_root, select_sequences
+from dopi_jax.data.snippets import Sequence, count_snippets
 from dopi_jax.data.velodyne import with_ground_truth
 from dopi_jax.errors import UserError
 from dopi_jax.training import TrainState, train
@@ -29,7 +30,7 @@ def main() -> None:
     data = config.data
     root = find_data_root(data.root)
     training = [s for name in data.train for s in select_sequences(root, name, for_training=True)]
-    validation = [s for name in data.validation for s in select_sequences(root, name)]
+    validation = [s for name in data.validation for s in _validation_sequences(root, name)]
     print(
         f"{count_snippets(training)} snippets of {len(training)} sequences to train on, "
         f"{count_snippets(validation)} of {len(validation)} to validate; {jax.local_device_count()} "
@@ -50,6 +51,15 @@ def main() -> None:
 
     watch = _Watch(config, validation) if validation else None
     train(config, workdir, batches, validate=watch and watch.validate, draw=watch and watch.draw)
+
+
+def _validation_sequences(root: pathlib.Path, selection: str) -> list[Sequence]:
+    """A part of KITTI may hold no validation drive; training on it goes on without one."""
+    try:
+        return select_sequences(root, selection)
+    except EmptySplit as error:
+        print(f"note: nothing to validate on: {error}", file=sys.stderr)
+        return []
 
 
 class _Watch:

@@ -25,6 +25,10 @@ _WHOLE_SPLITS = ("eigen", "eigen_val", "train")
 _SELECTION = re.compile(r"(kitti_raw|kitti_odometry):(\w+)(?:\[(-?\d+)?:(-?\d+)?\])?")
 
 
+class EmptySplit(UserError):
+    """A whole split of which no drive is at hand: no mistake where a part of a data set is meant to do."""
+
+
 def find_data_root(root: str = "") -> pathlib.Path:
     """Returns the folder that holds kitti_raw/, kitti_odometry/ and the like.
 
@@ -66,6 +70,7 @@ def select_sequences(root: str | pathlib.Path, selection: str, *, for_training: 
       At least one sequence, each with at least one snippet.
 
     Raises:
+      EmptySplit: no drive of the fold "eigen" or "eigen_val" is at hand.
       UserError: the selection cannot be read, is not at hand, holds no snippet, or is a test scene to be trained on.
     """
     match = _SELECTION.fullmatch(selection)
@@ -105,7 +110,7 @@ def _raw_drives(root: pathlib.Path, name: str) -> list[str]:
             if drive not in splits.eigen_test_scenes() and splits.is_validation(drive) == (name == "eigen_val")
         ]
         if not fold:
-            raise UserError(
+            raise EmptySplit(
                 f"selection kitti_raw:{name} is empty: none of the {len(at_hand)} drives at {root / kitti_raw.FOLDER} "
                 f"is in this fold; name a drive ({_some(at_hand)}), or {kitti_raw.HOW_TO_GET}"
             )

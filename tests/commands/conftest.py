@@ -77,7 +77,7 @@ def trained(command, toy, tiny_kitti, tmp_path_factory):
     arguments = (
         "--config=configs/kitti_depthpose_small.py",
         *toy,
-        "--config.loss.scales=2",
+        "--config.loss.scales=1",
         f"--config.data.root={tiny_kitti}",
         "--config.data.train=kitti_raw:eigen",
         "--config.data.train=kitti_odometry:03",

@@ -41,7 +41,7 @@ def assert_one_sentence(said, pattern):
         (["--config=nofile.py", "--config.train.steps=1"], r"config file 'nofile.py' does not exist"),
         (["--config"], r"config file '' does not exist"),
         (["--config=configs/kitti_depthpose.py:foo"], r"variant is 'foo': expected one of basic, occ, occ_ltm, full"),
-        (["--config.train.steps=1", "--config=configs/kitti_depthpose.py"], r"--config.train.steps=1 .*before a value for --config"),
+        (["--config.train.steps=1", "--config=configs/kitti_depthpose.py"], r"steps=1 .*before a value for --config"),
         (["--cofnig=configs/kitti_depthpose.py"], r"cofnig.*--help"),
         (
             ["configs/kitti_depthpose.py"],

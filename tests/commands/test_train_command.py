@@ -50,7 +50,7 @@ def test_the_small_config_trains(trained):
     assert "Traceback" not in trained.said.err
 
     stored = config_lib.from_json((trained.workdir / "config.json").read_text())
-    assert (stored.name, stored.data.height, stored.loss.scales) == ("kitti_depthpose_small", 64, 2)
+    assert (stored.name, stored.data.height, stored.loss.scales) == ("kitti_depthpose_small", 64, 1)
     assert list(metrics(trained.workdir, "train")) == [1, 2]
     validation = metrics(trained.workdir, "validation")
     assert list(validation) == [2]
@@ -87,20 +87,23 @@ def test_the_released_preset_trains(command, toy, tiny_kitti, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_small_config_trains_on_real_recordings(command, toy, shared, tmp_path):
-    said = command(
-        "train",
-        "--config=configs/kitti_depthpose_small.py",
-        *toy,
-        f"--config.data.root={shared / 'data'}",
-        f"--workdir={tmp_path}",
-        "--config.train.steps=4",
-        "--config.train.log_every=1",
-    )
+def test_the_small_config_on_real_recordings(command, toy, shared, tmp_path):
+    """From training to both evaluations."""
+    here = (f"--config.data.root={shared / 'data'}", f"--workdir={tmp_path}")
+    steps = ("--config.train.steps=4", "--config.train.log_every=1")
+    said = command("train", "--config=configs/kitti_depthpose_small.py", *toy, *here, *steps)
     assert said.status == 0, said.err
     assert "814 snippets of 2 sequences to train on, 46 of 2 to validate" in said.err
     losses = [line["train/loss"] for line in metrics(tmp_path, "train").values()]
     assert len(losses) == 4 and np.isfinite(losses).all()
+
+    said = command("evaluate", "--task=depth", *here)
+    assert said.status == 0, said.err
+    assert "25 of 697" in said.out
+    said = command("evaluate", "--task=pose", *here, "--config.data.pose_test=kitti_odometry:03[600:640]")
+    assert said.status == 0, said.err
+    pose = json.loads((tmp_path / "evaluation/pose.json").read_text())
+    assert pose["ate"]["5"]["03[600:640]"]["snippets"] == 36
 
 
 def test_a_run_asked_to_stop_goes_on_from_there(trained, tmp_path):

@@ -15,12 +15,12 @@ def distance(a, b):
 
 
 @pytest.fixture
-def trained_on(four_devices, small_config, wave_batch):
-    """A function of a number of devices that trains two steps: the state, and the norms of the gradients."""
+def trained(four_devices, small_config, wave_batch):
+    """A function of a state and a number of devices that trains two steps: the state, and the norms of the gradients."""
 
-    def train(count):
+    def train(start, count):
         devices = four_devices[:count]
-        state, norms = parallel.replicate(create_state(small_config), devices), []
+        state, norms = parallel.replicate(start, devices), []
         step = parallel.data_parallel(depth_pose_step(small_config), devices)
         for number in range(2):
             state, metrics = step(state, parallel.split(wave_batch(number), devices))
@@ -32,10 +32,10 @@ def trained_on(four_devices, small_config, wave_batch):
 
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])
-def test_several_devices_train_as_one_does(count, small_config, trained_on):
+def test_several_devices_train_as_one_does(count, small_config, trained):
     """The gradient's norm too: Adam would hide gradients that are as many times too large as there are devices."""
     start = jax.device_get(create_state(small_config))
-    (alone, norms_alone), (together, norms) = trained_on(1), trained_on(count)
+    (alone, norms_alone), (together, norms) = trained(start, 1), trained(start, count)
     np.testing.assert_allclose(norms, norms_alone, rtol=1e-4)
     assert together.step == alone.step == 2
     for name in ("params", "batch_stats", "opt_state"):
