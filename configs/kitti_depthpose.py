@@ -10,9 +10,8 @@ the choices of the authors' published code replace those of the paper (docs/pape
 The paper trained 187,000 steps on one RTX 2080 Ti: 104 hours at 2.0 s a step. Not yet reproduced here: no machine with the
 whole data set has run it.
 
-The pose numbers need another split: "kitti_raw:eigen" holds the drives that sequences 09 and 10 are cut from. For them, train
-on
---config.data.train="('kitti_odometry:train',)" --config.data.validation="('kitti_raw:eigen_val',)"
+The pose numbers need another split: "kitti_raw:eigen" holds the drives that sequences 09 and 10 are cut from. For them,
+train on --config.data.train="('kitti_odometry:train',)".
 """
 
 from dopi_jax.config import Config, apply_variant

@@ -5,17 +5,17 @@
     python evaluate.py --task pose --workdir runs/kitti_depthpose_small
 
 DATA needs drive 2011_09_26_drive_0095 of KITTI raw and sequence 03 of KITTI odometry for training (their last frames
-validate), any Eigen test drive with laser scans for depth, and the poses. On all of KITTI, override config.data.train and so on
-as configs/kitti_depthpose.py has them.
+validate), any Eigen test drive with laser scans for depth, and the poses. On all of KITTI, override config.data.train and so
+on as configs/kitti_depthpose.py has them.
 
-On two busy CPU cores the 2,000 steps took 42 minutes: AbsRel 0.360 on the 25 Eigen frames of drive 0052, 3-frame ATE 0.0098 on
-frames 600-800 of sequence 03. Both are still short of their baselines (the README has the table): train longer.
+On two busy CPU cores the 2,000 steps took 42 minutes: AbsRel 0.360 on the 25 Eigen frames of drive 0052, 3-frame ATE 0.0098
+on frames 600-800 of sequence 03. Both are still short of their baselines (the README has the table): train longer.
 
 What departs from the paper's preset, and why:
 - Small networks with starting values of their own (dopi_jax/models): the paper's need days.
 - Four scales instead of one (D11): large motions near the camera are within reach of the gradient at coarse scales.
-- The less-than-mean mask lets pass what is below 3 times the mean, as the published code does in effect (D7): the mean itself
-  hides half of the pixels from the first step. Which of the two is better has not been measured yet.
+- The less-than-mean mask lets pass what is below 3 times the mean, as the published code does in effect (D7): the mean
+  itself hides half of the pixels from the first step. Which of the two is better has not been measured yet.
 - Learning rate 5e-4, divided by 10 for the last quarter: so few steps do not average out the noise of the last ones.
 """
 
