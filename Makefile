@@ -17,10 +17,10 @@ $(VENV)/.ready: requirements.txt requirements-cpu.txt pyproject.toml
 	@touch $@
 
 test: $(VENV)/.ready
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.ready
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .

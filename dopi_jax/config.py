@@ -79,7 +79,7 @@ class TrainConfig:
     log_every: int = 50
     image_every: int = 1_000
     validate_every: int = 1_000
-    validation_batches: int = 50  # at most
+    validation_batches: int = 50  # at most, spread evenly over the validation snippets
     checkpoint_every: int = 1_000
     keep_checkpoints: int = 3  # the last ones; the best by validation is kept besides
     best_by: str = "photometric"  # "photometric" | "abs_rel" (needs lidar in the validation drives) (D23)

@@ -82,13 +82,13 @@ class _Watch:
     def _batches(self):
         data = self._config.data
         size = min(self._config.train.batch_size, count_snippets(self._sequences))
-        return validation_batches(self._sequences, (data.height, data.width), size)
+        return validation_batches(self._sequences, (data.height, data.width), size, self._config.train.validation_batches)
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Mean diagnostics over the validation snippets; depth metrics where their drives have laser scans."""
         variables = _variables(state)
         scalars = []
-        for _, batch in zip(range(self._config.train.validation_batches), self._batches(), strict=False):
+        for batch in self._batches():
             view = self._view(variables, batch)
             scalars.append({name: np.mean(value) for name, value in view["scalars"].items()})
         return {name: float(np.mean([s[name] for s in scalars])) for name in scalars[0]} | self._depth_metrics(variables)

@@ -65,18 +65,24 @@ def training_batches(
     return _closed_at_exit(reader.batches(order.map(prepare, num_parallel_calls=tf.data.AUTOTUNE), batch_size))
 
 
-def validation_batches(sequences: list[Sequence], size: tuple[int, int], batch_size: int) -> Iterator[Batch]:
-    """Returns every snippet once, in order and as it is; snippets that do not fill the last batch are left out.
+def validation_batches(
+    sequences: list[Sequence], size: tuple[int, int], batch_size: int, at_most: int | None = None
+) -> Iterator[Batch]:
+    """Returns snippets once, in order and as they are; those that do not fill the last batch are left out.
 
     Args:
       sequences: where the snippets come from.
       size: (height, width) in pixels that frames are resized to.
       batch_size: snippets a batch.
+      at_most: number of batches, of snippets spread evenly over all; None for every snippet.
 
     Raises:
       UserError: there are fewer snippets than a batch takes; later, from the iterator, a frame cannot be read.
     """
     snippets = _all_snippets(sequences, at_least=batch_size)
+    if at_most is not None and at_most * batch_size < len(snippets):
+        chosen = np.arange(at_most * batch_size) * len(snippets) // (at_most * batch_size)
+        snippets = [snippets[index] for index in chosen]
     reader = _SnippetReader(snippets, size, cache=False)
     order = tf.data.Dataset.range(len(snippets))
     samples = order.map(lambda index: _as_sample(*reader.read(index)), num_parallel_calls=tf.data.AUTOTUNE)

@@ -104,13 +104,15 @@ def with_ground_truth(images: Iterable[pathlib.Path]) -> list[EvaluationImage]:
     Raises:
       UserError: the calibration of a drive's day is missing.
     """
-    found = []
+    found, calibrations = [], {}
     for image in images:
         drive = image.parents[2]
         scan = drive / "velodyne_points" / "data" / f"{image.stem}.bin"
         if scan.is_file():
+            if drive.parent not in calibrations:
+                calibrations[drive.parent] = RawCalibration.read(drive.parent)
             camera = int(image.parents[1].name.removeprefix("image_"))
-            found.append(EvaluationImage(image, scan, RawCalibration.read(drive.parent), camera))
+            found.append(EvaluationImage(image, scan, calibrations[drive.parent], camera))
     return found
 
 

@@ -66,6 +66,7 @@ def test_validation_is_every_snippet_in_order_untouched(sequences):
 
 def test_validation_leaves_out_what_does_not_fill_a_batch(sequences):
     assert [reds(batch) for batch in validation_batches(sequences, SIZE, 4)] == [[10, 20, 30, 40]]
+    assert [reds(batch) for batch in validation_batches(sequences, SIZE, 1, at_most=2)] == [[10], [40]]
     with pytest.raises(UserError, match="hold 6 snippets, expected at least 7"):
         validation_batches(sequences, SIZE, 7)
 

@@ -38,10 +38,12 @@ def test_several_devices_train_as_one_does(count, small_config, trained):
     (alone, norms_alone), (together, norms) = trained(start, 1), trained(start, count)
     np.testing.assert_allclose(norms, norms_alone, rtol=1e-4)
     assert together.step == alone.step == 2
-    for name in ("params", "batch_stats", "opt_state"):
+    # Adam's first updates are near the learning rate whatever the gradient, so the few gradients of the size of rounding may
+    # move their parameters the other way.
+    for name, tolerance in {"params": 2e-2, "batch_stats": 2e-3, "opt_state": 2e-3}.items():
         path = distance(getattr(alone, name), getattr(start, name))
         assert path > 0
-        assert distance(getattr(together, name), getattr(alone, name)) < 2e-3 * path, name
+        assert distance(getattr(together, name), getattr(alone, name)) < tolerance * path, name
 
 
 def test_every_device_holds_the_same_state(four_devices, weights):
