@@ -18,7 +18,7 @@ from dopi_jax.commands import flags as command_flags
 from dopi_jax.config import Config
 from dopi_jax.evaluation import render_table
 from dopi_jax.training import create_state, parallel
-from dopi_jax.training.state import depth_pose_step
+from dopi_jax.training.step import train_step
 
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Steps that are timed.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "File to write the numbers to.")
@@ -39,7 +39,7 @@ def main() -> None:
     """Measures what the flags say."""
     config = command_flags.config()
     state = parallel.replicate(create_state(config))
-    step = parallel.data_parallel(depth_pose_step(config))
+    step = parallel.data_parallel(train_step(config))
     batch = next(parallel.prefetched([random_batch(config)]))
 
     start = time.perf_counter()

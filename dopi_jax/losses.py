@@ -162,20 +162,23 @@ def mean_normalized_disparity(disparity: chex.Array) -> chex.Array:
     return disparity / jnp.mean(disparity)
 
 
-def flow_consistency(flow: chex.Array, rigid_flow: chex.Array, mask: chex.Array) -> chex.Array:
+def flow_consistency(
+    flow: chex.Array, rigid_flow: chex.Array, mask: chex.Array, penalty: Penalty = "charbonnier"
+) -> chex.Array:
     """Returns how far optical flow is from the rigid flow of depth and motion (paper eq. 12, D13).
 
     Args:
       flow: Flow [H, W, 2] in pixels.
       rigid_flow: Rigid flow [H, W, 2] in pixels, the teacher: it gets no gradient.
       mask: Pixels that count [H, W]: those that cannot be seen in the source, where nothing else teaches the flow.
+      penalty: As in `robust_penalty`.
 
     Returns:
-      Scalar: the mean over the mask of the Charbonnier penalty, averaged over u and v; 0 for an empty mask.
+      Scalar: the mean over the mask of the penalty, averaged over u and v; 0 for an empty mask.
     """
     chex.assert_equal_shape([flow, rigid_flow])
     difference = flow - jax.lax.stop_gradient(rigid_flow)
-    return masked_mean(jnp.mean(robust_penalty(difference), axis=-1), mask)
+    return masked_mean(jnp.mean(robust_penalty(difference, penalty), axis=-1), mask)
 
 
 def _moments(image: chex.Array) -> tuple[chex.Array, chex.Array]:

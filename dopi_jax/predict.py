@@ -1,4 +1,4 @@
-"""Trained networks applied: disparity of images, motion of snippets, and all that a snippet shows. Evaluation mode."""
+"""Trained networks applied: disparity of images, motion and flow of snippets, and all that a snippet shows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from dopi_jax import geometry
 from dopi_jax.config import Config
-from dopi_jax.objectives import depth_pose_loss, view_source
-from dopi_jax.training.state import build_networks
+from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_source
+from dopi_jax.training.state import build_geometry, build_networks
 
 Variables = Mapping[str, Any]
 
@@ -42,27 +42,27 @@ def make_predict_rigid_flow(config: Config):
     The function takes variables, `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1] and K [B, 3, 3], and returns
     flow [B, 2, H, W, 2] in pixels and the boolean masks of eq. 5, [B, 2, H, W], True = visible.
     """
-    predict_disparities = _disparities_of_snippets(config)
-    predict_poses = make_predict_poses(config)
-
-    def one_source(depth, source_depth, K, pose):
-        masks = geometry.occlusion_masks(
-            depth,
-            source_depth,
-            K,
-            pose,
-            tolerance=config.loss.occlusion_tolerance,
-            rounds=config.loss.occlusion_rounds,
-        )
-        return geometry.rigid_flow(depth, K, pose), masks.visible
-
-    over_sources = jax.vmap(one_source, in_axes=(None, 0, None, 0))
+    geometry_of = build_geometry(config)
 
     @jax.jit
     def predict(variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array):
-        disparities = predict_disparities(variables, target, sources)
-        poses = predict_poses(variables, target, sources)
-        return jax.vmap(over_sources)(1 / disparities[:, 0], 1 / disparities[:, 1:], K, poses)
+        views = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.loss)[0])(geometry_of(variables, target, sources), K)
+        return views.flow, views.masks.visible
+
+    return predict
+
+
+def make_predict_flow(config: Config):
+    """Returns a compiled function of a snippet batch -> optical flow [B, 2, H, W, 2] to t-1 and t+1, in pixels.
+
+    The function takes variables, `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1].
+    """
+    net = build_networks(config.model).flow
+
+    @jax.jit
+    def predict(variables: Variables, target: chex.Array, sources: chex.Array) -> chex.Array:
+        forward, backward, *_ = net.apply(variables["flow"], target, [sources[:, 0], sources[:, 1]])
+        return jnp.stack([backward[0], forward[0]], axis=1)
 
     return predict
 
@@ -73,10 +73,10 @@ def make_view_snippets(config: Config):
     The result has `scalars`: `loss` and the diagnostics of `depth_pose_loss`, each [B]; and, as
     `visualization.snippet_panel` takes them but with a leading [B], `target`, `disparity`, `warped`, `visible`, `kept`.
     """
-    predict_disparities = _disparities_of_snippets(config)
-    predict_poses = make_predict_poses(config)
+    geometry_of = build_geometry(config)
 
-    def view_one(target, sources, K, disparity, source_disparities, poses):
+    def view_one(target, sources, K, snippet_geometry):
+        disparity, source_disparities, poses = snippet_geometry
         loss, diagnostics = depth_pose_loss(disparity, source_disparities, poses, target, sources, K, config.loss)
 
         def one_source(source, source_disparity, pose):
@@ -95,22 +95,36 @@ def make_view_snippets(config: Config):
     @jax.jit
     def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
         target, sources = batch["target"], batch["sources"]
-        disparities = predict_disparities(variables, target, sources)
-        poses = predict_poses(variables, target, sources)
-        return jax.vmap(view_one)(target, sources, batch["intrinsics"], disparities[:, 0], disparities[:, 1:], poses)
+        return jax.vmap(view_one)(target, sources, batch["intrinsics"], geometry_of(variables, target, sources))
 
     return view
 
 
-def _disparities_of_snippets(config: Config):
-    """A function (variables, target, sources) -> disparities [B, 1 + S, H, W], the target's first."""
-    predict_disparity = make_predict_disparity(config)
+def make_view_flow_snippets(config: Config):
+    """Returns a compiled function (variables, batch) -> what the objective of phase 2 sees of every snippet of a batch.
 
-    def predict(variables: Variables, target: chex.Array, sources: chex.Array) -> chex.Array:
-        images = jnp.concatenate([target[:, None], sources], axis=1)
-        disparities = predict_disparity(variables, images.reshape(-1, *target.shape[1:])).reshape(images.shape[:4])
-        if config.loss.normalize_all_disparities:  # the poses were learnt in the unit of such depth
-            disparities /= jnp.max(disparities, axis=(2, 3), keepdims=True)
-        return disparities
+    The result has `scalars`: `loss` and the diagnostics of `flow_loss` at the finest scale, each [B]; and, as
+    `visualization.flow_snippet_panel` takes them but with a leading [B], `target`, `flows`, `warped`, `visible`, `kept`, and
+    with depth and motion also `rigid_flows` and `taught`.
+    """
+    predict_flow = make_predict_flow(config)
+    geometry_of = build_geometry(config)
 
-    return predict
+    def view_one(target, sources, flows, rigid):
+        loss, diagnostics = flow_loss(flows, target, sources, rigid, config.flow_loss)
+        views, taught = jax.vmap(lambda f, s, r: view_by_flow(f, target, s, r, config.flow_loss))(flows, sources, rigid)
+        seen = {"target": target, "flows": flows, "warped": views.warped, "visible": views.visible, "kept": views.kept}
+        if rigid is not None:
+            seen |= {"rigid_flows": rigid.flow, "taught": taught}
+        return {"scalars": {"loss": loss, **diagnostics}, **seen}
+
+    @jax.jit
+    def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
+        target, sources = batch["target"], batch["sources"]
+        rigid = None
+        if config.flow_loss.needs_depthpose:
+            of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.flow_loss)[0])
+            rigid = of_snippet(geometry_of(variables, target, sources), batch["intrinsics"])
+        return jax.vmap(view_one)(target, sources, predict_flow(variables, target, sources), rigid)
+
+    return view

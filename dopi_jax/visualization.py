@@ -168,6 +168,30 @@ def snippet_panel(view: Mapping[str, np.ndarray]) -> np.ndarray:
     return stack_panels(rows)
 
 
+def flow_snippet_panel(view: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns what training of flow sees of one snippet: the target; for each source its flow, reconstruction and masks.
+
+    Args:
+      view: `target` [H, W, 3] and `warped` [S, H, W, 3] in [-1, 1], `flows` [S, H, W, 2] in pixels, boolean `visible` and
+        `kept` [S, H, W]; with depth and motion also `rigid_flows` [S, H, W, 2] and boolean `taught` [S, H, W].
+
+    Returns:
+      uint8 picture: a row of the target, and of what depth and motion say of the flow to each source; then a row a source of
+      its flow in the same colours, the source warped to the target, the pixels that do not count (red), and, with depth and
+      motion, those that the rigid flow does not teach (red).
+    """
+    target = image_colours(view["target"])
+    flows, rigid_flows = view["flows"], view.get("rigid_flows", [])
+    longest = float(np.percentile(np.linalg.norm(np.concatenate([*flows, *rigid_flows]), axis=-1), 99))
+    rows = [[target, *(flow_colours(flow, longest) for flow in rigid_flows)]]
+    for index, (flow, warped, kept) in enumerate(zip(flows, view["warped"], view["kept"], strict=True)):
+        row = [flow_colours(flow, longest), image_colours(warped), mask_overlay(target, kept)]
+        if "taught" in view:
+            row.append(mask_overlay(target, view["taught"][index]))
+        rows.append(row)
+    return stack_panels(rows)
+
+
 def trajectory_plot(paths: Mapping[str, np.ndarray], size: int = 600) -> np.ndarray:
     """Returns trajectories seen from above, x to the right and z up, to one scale.
 

@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dopi_jax.formats import write_kitti_flow
+
 
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
@@ -103,6 +105,21 @@ class KittiFolder:
             rotation = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
             rows.append(np.column_stack([rotation, position]).ravel())
         np.savetxt(self.root / f"kitti_odometry/poses/{name}.txt", rows)
+
+    def flow_scene(self, name: str, part: str = "training") -> None:
+        """A scene of KITTI 2015 whose texture moves by a pixel to the left; its last column leaves the image."""
+        folder = self.root / "kitti_flow_2015" / part
+        self.frames(f"kitti_flow_2015/{part}/image_2", (9, 10, 11), 2, 2, texture=True)
+        for number in (9, 10, 11):
+            (folder / f"image_2/{number:02d}.png").rename(folder / f"image_2/{name}_{number:02d}.png")
+        (folder / "calib_cam_to_cam").mkdir(exist_ok=True)
+        (folder / f"calib_cam_to_cam/{name}.txt").write_text(CAM_TO_CAM)
+        if part == "training":
+            valid = np.ones((37, 124), bool)
+            for kind in ("flow_occ", "flow_noc"):
+                (folder / kind).mkdir(exist_ok=True)
+                write_kitti_flow(folder / f"{kind}/{name}_10.png", np.tile([-1.0, 0.0], (37, 124, 1)), valid)
+                valid[:, 0] = False
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from conftest import weight_batches, weight_state, weight_step
 from dopi_jax.config import Config
 from dopi_jax.training import loop
 
-loop.create_state, loop.depth_pose_step = weight_state, weight_step
+loop.create_state, loop.train_step = weight_state, weight_step
 config = Config()
 config.train.steps = 3
 state = loop.train(config, pathlib.Path(sys.argv[1]), weight_batches)

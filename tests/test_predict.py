@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from dopi_jax import geometry, predict
-from dopi_jax.config import Config, released
+from dopi_jax.config import Config, apply_flow_variant, apply_variant
 from dopi_jax.training import build_networks, create_state
-from dopi_jax.visualization import snippet_panel
+from dopi_jax.visualization import flow_snippet_panel, snippet_panel
 
-HEIGHT, WIDTH = 64, 96
+HEIGHT, WIDTH = 64, 128
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 @pytest.fixture(scope="module")
 def config():
     config = Config()
-    config.model.depth = config.model.pose = "small"
+    config.model.depth = config.model.pose = config.model.flow = "small"
     return config
 
 
@@ -67,7 +67,7 @@ def paper_loss(config):
 
 def released_loss(config):
     """The published code's loss with the small networks."""
-    config = released(config)
+    config = apply_variant(config, "full,released")
     config.model.depth = "small"
     return config
 
@@ -88,3 +88,41 @@ def test_a_view_shows_what_the_objective_sees(change, config, variables, batch):
     np.testing.assert_allclose(view["disparity"], disparity, rtol=1e-4)
     picture = snippet_panel({name: view[name][0] for name in ("target", "disparity", "warped", "visible", "kept")})
     assert picture.shape == (3 * HEIGHT + 8, 3 * WIDTH + 8, 3)
+
+
+@pytest.fixture(scope="module")
+def flow_variables(config, variables):
+    config = copy.deepcopy(config)
+    config.phase = "flow"
+    return {"flow": {"params": create_state(config).params["flow"]}, **variables}
+
+
+def test_flows_are_in_the_order_of_the_sources(config, flow_variables, batch):
+    flows = predict.make_predict_flow(config)(flow_variables, batch["target"], batch["sources"])
+    assert flows.shape == (2, 2, HEIGHT, WIDTH, 2)
+    net = build_networks(config.model).flow
+    sources = [batch["sources"][:, 0], batch["sources"][:, 1]]
+    (forward,), (backward,) = jax.jit(net.apply)(flow_variables["flow"], batch["target"], sources)
+    np.testing.assert_allclose(flows[:, 0], backward, atol=1e-4)
+    np.testing.assert_allclose(flows[:, 1], forward, atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["full", "basic"])
+def test_a_view_shows_what_the_objective_of_flow_sees(variant, config, flow_variables, batch):
+    config = apply_flow_variant(copy.deepcopy(config), variant)
+    if variant == "basic":
+        flow_variables = {"flow": flow_variables["flow"]}
+    view = jax.device_get(predict.make_view_flow_snippets(config)(flow_variables, batch))
+    assert {"loss", "photometric", "reconstruction", "consistency", "smoothness", "kept"} <= set(view["scalars"])
+    assert all(values.shape == (2,) and np.isfinite(values).all() for values in view["scalars"].values())
+    np.testing.assert_allclose(view["kept"].mean((1, 2, 3)), view["scalars"]["kept"], rtol=1e-5)
+    assert ("taught" in view) == (variant == "full")
+    picture = flow_snippet_panel({name: value[0] for name, value in view.items() if name != "scalars"})
+    columns = 4 if variant == "full" else 3
+    assert picture.shape == (3 * HEIGHT + 8, columns * (WIDTH + 4) - 4, 3)
+    if variant == "full":
+        rigid, visible = predict.make_predict_rigid_flow(config)(
+            flow_variables, batch["target"], batch["sources"], batch["intrinsics"]
+        )
+        np.testing.assert_allclose(view["rigid_flows"], rigid, atol=1e-4)
+        np.testing.assert_array_equal(view["visible"], visible)

@@ -6,7 +6,7 @@ from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_pose
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.errors import UserError
-from dopi_jax.training.checkpoint import check_same_run
+from dopi_jax.training.trained import check_same_run
 
 _TASKS = {"depth": evaluate_depth.evaluate, "pose": evaluate_pose.evaluate, "flow": evaluate_flow.evaluate}
 _TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(_TASKS)}.")

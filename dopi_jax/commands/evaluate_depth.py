@@ -20,8 +20,9 @@ def evaluate(run: EvaluationRun) -> None:
       run: The run.
 
     Raises:
-      UserError: No image of the list is at hand.
+      UserError: The run has no depth network, or no image of the list is at hand.
     """
+    run.require("depth")
     images, expected = eigen_test_images(run.root)
     predict_disparity = predict.make_predict_disparity(run.config)
     truths = [image.ground_truth() for image in images]

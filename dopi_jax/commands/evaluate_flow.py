@@ -1,6 +1,7 @@
 """Optical flow on the training set of KITTI 2015, beside the paper's Tables IV and V, and flow maps for the KITTI server.
 
-A run of phase 1 has no flow network: what is measured then is the rigid flow of its depth and motion.
+A run of phase 1 has no flow network: what is measured then is the rigid flow of its depth and motion. A run of phase 2 holds
+the depth and pose networks that taught it, unless nothing did (`:basic`).
 """
 
 import pathlib
@@ -31,13 +32,13 @@ _PICTURES = 6
 
 
 def evaluate(run: EvaluationRun) -> None:
-    """Prints and writes the flow metrics of a run of phase 1, see `evaluate_flows`."""
-    evaluate_flows(run, None, _rigid_predictor(run))
+    """Prints and writes the flow metrics of a run, see `evaluate_flows`."""
+    evaluate_flows(run, _flow_predictor(run), _rigid_predictor(run))
 
 
 def submit(run: EvaluationRun) -> None:
-    """Writes the flow maps of a run of phase 1 for the KITTI server, see `write_submission`."""
-    print(f"Wrote {write_submission(run, None, _rigid_predictor(run)).with_suffix('.zip')}")
+    """Writes the flow maps of a run for the KITTI server, see `write_submission`."""
+    print(f"Wrote {write_submission(run, _flow_predictor(run), _rigid_predictor(run)).with_suffix('.zip')}")
 
 
 def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predict_rigid: RigidPredictor | None) -> None:
@@ -122,7 +123,16 @@ def _predict(
     return {label: evaluation.resize_flow(flow, shape) for label, flow in flows.items()}
 
 
-def _rigid_predictor(run: EvaluationRun) -> RigidPredictor:
+def _flow_predictor(run: EvaluationRun) -> FlowPredictor | None:
+    if "flow" not in run.variables:
+        return None
+    predict_flow = predict.make_predict_flow(run.config)
+    return lambda target, sources: np.asarray(predict_flow(run.variables, target[None], sources[None])[0, 1])
+
+
+def _rigid_predictor(run: EvaluationRun) -> RigidPredictor | None:
+    if "depth" not in run.variables:
+        return None
     predict_rigid = predict.make_predict_rigid_flow(run.config)
 
     def of_one(target: np.ndarray, sources: np.ndarray, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

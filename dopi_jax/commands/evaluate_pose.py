@@ -27,8 +27,9 @@ def evaluate(run: EvaluationRun) -> None:
       run: The run; `config.data.pose_test` names the sequences.
 
     Raises:
-      UserError: None of the sequences is at hand, or one has no poses.
+      UserError: The run has no pose network, none of the sequences is at hand, or one has no poses.
     """
+    run.require("pose")
     errors = {length: {} for length in _LENGTHS}
     straight = {length: {} for length in _LENGTHS}
     trajectories, rows = {}, []

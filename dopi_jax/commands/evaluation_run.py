@@ -11,7 +11,7 @@ from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.data.selection import find_data_root
 from dopi_jax.errors import UserError
-from dopi_jax.training.checkpoint import restore_variables
+from dopi_jax.training.trained import restore_variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +66,20 @@ class EvaluationRun:
         root = find_data_root(config.data.root)
         variables, step = restore_variables(workdir, config, which)
         return cls(config, root, workdir, variables, step)
+
+    def require(self, network: str) -> None:
+        """Refuses a run that lacks a network.
+
+        Args:
+          network: "depth", "pose" or "flow".
+
+        Raises:
+          UserError: The run has none of this name.
+        """
+        if network not in self.variables:
+            raise UserError(
+                f"{self.workdir} has no {network} network, only {', '.join(self.variables)}: name another run with --workdir"
+            )
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -29,6 +29,10 @@ _CAMERA = 2
 _PREVIOUS, _TARGET, _NEXT = 9, 10, 11  # the frame numbers of t-1, t and t+1
 
 
+class NoScenes(UserError):
+    """No scene of the data set is at hand."""
+
+
 class FlowTruth(NamedTuple):
     """What is known of the motion from frame 10 to frame 11.
 
@@ -91,7 +95,8 @@ def training_scenes(root: pathlib.Path) -> list[FlowScene]:
       root: the data root.
 
     Raises:
-      UserError: none is at hand; or frame 10, frame 11 or the calibration of one is missing.
+      NoScenes: none is at hand.
+      UserError: frame 10, frame 11 or the calibration of one is missing.
     """
     return _scenes(root / FOLDER / "training", "flow_occ")
 
@@ -109,7 +114,7 @@ def _scenes(folder: pathlib.Path, listed_by: str) -> list[FlowScene]:
     listed = (folder / listed_by).glob(f"[0-9]*_{_TARGET}.*")
     names = sorted({path.stem.partition("_")[0] for path in listed if path.suffix in FRAME_SUFFIXES})
     if not names:
-        raise UserError(f"no scene found, looked for {folder / listed_by}/000000_{_TARGET}.png and so on: {HOW_TO_GET}")
+        raise NoScenes(f"no scene found, looked for {folder / listed_by}/000000_{_TARGET}.png and so on: {HOW_TO_GET}")
     scenes = [_read_scene(folder, name) for name in names]
     alone = [scene.name for scene in scenes if scene.snippet.previous == scene.snippet.target]
     if alone:

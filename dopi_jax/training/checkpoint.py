@@ -3,16 +3,17 @@
 import json
 import math
 import pathlib
-from typing import Any, Literal
+import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
-from dopi_jax.training.state import TrainState, create_state
+from dopi_jax.training.state import TrainState, create_state, network_variables
 
 _ITEMS = ("params", "batch_stats", "opt_state")
 
@@ -43,7 +44,7 @@ class Checkpoints:
         """Writes a checkpoint in the background, unless this step has one."""
         step = int(state.step)
         if step != self.latest_step:
-            self._latest.save(step, args=_to_save(state))
+            self._latest.save(step, args=_to_save(_items(state)))
 
     def save_if_best(self, state: TrainState, score: float) -> bool:
         """Writes a checkpoint if its score is the lowest of the run.
@@ -61,7 +62,7 @@ class Checkpoints:
         before = self._best.all_steps()
         if step in before:  # by a run that went on beyond its last checkpoint and is repeated now
             self._best.delete(step)
-        self._best.save(step, args=_to_save(state), force=True)
+        self._best.save(step, args=_to_save(_items(state)), force=True)
         self._best.wait_until_finished()
         partial = self._best_score_file.with_suffix(".partial")
         partial.write_text(json.dumps({"step": step, "score": score}) + "\n")
@@ -89,8 +90,7 @@ class Checkpoints:
           UserError: The checkpoint belongs to other networks.
         """
         step = self.latest_step
-        items = {name: getattr(like, name) for name in _ITEMS}
-        restored = _restore(self._latest, step, items)
+        restored = _restore(self._latest, step, _items(like))
         # On the devices of the rest: another placement would compile the step twice.
         return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **restored)
 
@@ -101,63 +101,46 @@ class Checkpoints:
             manager.close()
 
 
-def restore_variables(
-    workdir: pathlib.Path, config: Config, which: Literal["best", "latest"] = "best"
-) -> tuple[dict[str, Any], int]:
-    """Returns the trained networks' variables for evaluation.
+def save_networks(folder: pathlib.Path, variables: Mapping[str, Any], step: int) -> None:
+    """Writes trained networks as a checkpoint of their own, whole or not at all.
 
     Args:
-      workdir: The run's folder.
-      config: The run's config.
-      which: "best" by validation, or "latest"; "best" falls back to the latest if nothing was validated.
+      folder: Where to; must not be there yet.
+      variables: Variables by network.
+      step: The step they were trained to.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    params = {name: of_network["params"] for name, of_network in variables.items()}
+    stats = {name: of_network["batch_stats"] for name, of_network in variables.items() if "batch_stats" in of_network}
+    with _manager(partial, None) as manager:
+        manager.save(step, args=_to_save({"params": params, "batch_stats": stats}), force=True)
+        manager.wait_until_finished()
+    partial.rename(folder)
+
+
+def restore_networks(folder: pathlib.Path, config: Config) -> tuple[dict[str, Any], int] | None:
+    """Returns the networks of the last checkpoint in a folder.
+
+    Args:
+      folder: A folder of checkpoints.
+      config: The config of the run that wrote them.
 
     Returns:
-      {"depth": variables, "pose": variables} for `apply`, and the step they were saved at.
+      Variables by network, and the step they were saved at; None if there is no checkpoint.
 
     Raises:
-      UserError: There is no checkpoint, or it belongs to other networks.
+      UserError: The checkpoint belongs to other networks.
     """
-    check_same_run(workdir, config)
-    folders = [workdir / "best", workdir / "checkpoints"] if which == "best" else [workdir / "checkpoints"]
-    for folder in folders:
-        if folder.is_dir():
-            with _manager(folder, None) as manager:
-                step = manager.latest_step()
-                if step is not None:
-                    state = jax.eval_shape(lambda: create_state(config))
-                    items = {"params": state.params, "batch_stats": state.batch_stats}
-                    restored = _restore(manager, step, items)
-                    break
-    else:
-        raise UserError(
-            f"no checkpoint in {workdir}: expected {workdir / 'checkpoints'}; train first, or name the run's folder "
-            "with --workdir"
-        )
-    params, stats = restored["params"], restored["batch_stats"]
-    return {"depth": {"params": params["depth"], "batch_stats": stats["depth"]}, "pose": {"params": params["pose"]}}, step
-
-
-def check_same_run(workdir: pathlib.Path, config: Config) -> None:
-    """Refuses to go on with a run whose networks are not those of the config.
-
-    Args:
-      workdir: The run's folder; nothing is checked if it holds no run yet.
-      config: The config of the command.
-
-    Raises:
-      UserError: The folder holds a run of other networks; the sentence names the field.
-    """
-    stored_file = workdir / "config.json"
-    if not stored_file.exists():
-        return
-    stored = config_lib.from_json(stored_file.read_text())
-    for name, value in vars(config.model).items():
-        found = getattr(stored.model, name)
-        if found != value:
-            raise UserError(
-                f"{workdir} holds a run with model.{name} = {found!r}, but the config asks for {value!r}: "
-                "use the run's own config, or another --workdir"
-            )
+    if not folder.is_dir():
+        return None
+    with _manager(folder, None) as manager:
+        step = manager.latest_step()
+        if step is None:
+            return None
+        state = jax.eval_shape(lambda: create_state(config))
+        restored = _restore(manager, step, {"params": state.params, "batch_stats": state.batch_stats})
+    return network_variables(restored["params"], restored["batch_stats"]), step
 
 
 def _manager(folder: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
@@ -165,12 +148,17 @@ def _manager(folder: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(folder.resolve(), options=options, item_names=_ITEMS)
 
 
-def _to_save(state: TrainState) -> ocp.args.Composite:
-    return ocp.args.Composite(**{name: ocp.args.StandardSave(getattr(state, name)) for name in _ITEMS})
+def _items(state: TrainState) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in _ITEMS}
+
+
+def _to_save(items: Mapping[str, Any]) -> ocp.args.Composite:
+    # The flow network has no batch statistics, and nothing cannot be saved.
+    return ocp.args.Composite(**{name: ocp.args.StandardSave(tree) for name, tree in items.items() if tree})
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -> dict[str, Any]:
-    args = ocp.args.Composite(**{name: ocp.args.StandardRestore(tree) for name, tree in items.items()})
+    args = ocp.args.Composite(**{name: ocp.args.StandardRestore(tree) for name, tree in items.items() if tree})
     try:
         restored = manager.restore(step, args=args)
     except (ValueError, KeyError) as error:
@@ -178,4 +166,4 @@ def _restore(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -
             f"the checkpoint of step {step} in {manager.directory} does not fit the config's networks "
             f"({str(error).splitlines()[0]}): use the config of the run that wrote it"
         ) from error
-    return {name: restored[name] for name in items}
+    return {name: restored[name] if tree else {} for name, tree in items.items()}

@@ -5,7 +5,7 @@ import pathlib
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -14,9 +14,11 @@ from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.training import parallel
-from dopi_jax.training.checkpoint import Checkpoints, check_same_run
+from dopi_jax.training.checkpoint import Checkpoints
 from dopi_jax.training.logging import RunLog
-from dopi_jax.training.state import TrainState, create_state, depth_pose_step
+from dopi_jax.training.state import TrainState, create_state
+from dopi_jax.training.step import train_step
+from dopi_jax.training.trained import check_same_run
 
 Batches = Callable[[int], Iterable[Mapping[str, np.ndarray]]]
 Validate = Callable[[TrainState], dict[str, float]]
@@ -30,6 +32,7 @@ def train(
     batches: Batches,
     validate: Validate | None = None,
     draw: Draw | None = None,
+    frozen: Any = None,
 ) -> TrainState:
     """Trains until `config.train.steps`, going on from the last checkpoint in the run's folder.
 
@@ -37,11 +40,12 @@ def train(
       config: The experiment.
       workdir: The run's folder; made if it is not there.
       batches: Called with the first step to be done; yields batches for it and those after it, as
-        `depth_pose_objective` takes them. The same step must always get the same batch for a resumed run to equal one that
-        was never interrupted.
+        `depth_pose_objective` and `flow_objective` take them. The same step must always get the same batch for a resumed
+        run to equal one that was never interrupted.
       validate: Returns metrics of a state; the one that `config.train.best_by` names decides which checkpoint is the best.
         SIGTERM ends it at once.
       draw: Returns pictures of a state, uint8 [H, W, 3], by name; SIGTERM ends it at once.
+      frozen: Variables of networks that the phase uses and does not train, as `checkpoint.frozen_variables` gives them.
 
     Returns:
       The last state.
@@ -55,7 +59,7 @@ def train(
     _write_config(workdir, config)
     schedule = config.train
     checkpoints = Checkpoints(workdir, schedule.keep_checkpoints)
-    state = parallel.replicate(create_state(config))
+    state = parallel.replicate(create_state(config, frozen))
     if checkpoints.latest_step is not None:
         state = checkpoints.restore(state)
     first = int(state.step)
@@ -64,7 +68,7 @@ def train(
         log.say(f"resumed from step {first}")
     if first >= schedule.steps:
         log.say(f"nothing to do: config.train.steps is {schedule.steps}")
-    step_function = parallel.data_parallel(depth_pose_step(config))
+    step_function = parallel.data_parallel(train_step(config))
     finite = _FiniteCheck(workdir)
     stop = _StopSignal()
 

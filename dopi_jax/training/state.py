@@ -1,5 +1,7 @@
-"""What a training run carries from step to step, and the step."""
+"""What a training run carries from step to step: networks, parameters, optimiser."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,35 +10,37 @@ import optax
 from flax import struct
 
 from dopi_jax.config import Config, ModelConfig, OptimizerConfig
-from dopi_jax.models import DepthNet, PoseNet
-from dopi_jax.objectives import depth_pose_objective
-from dopi_jax.training import parallel
+from dopi_jax.models import DepthNet, FlowNet, PoseNet
+from dopi_jax.objectives import SnippetGeometry, predict_geometry
 
 _INIT_SIDE = 128  # pixels; the networks are convolutional, so their parameters do not depend on it
 
 
 class Networks(NamedTuple):
-    """The networks of phase 1."""
+    """The networks of both phases."""
 
     depth: DepthNet
     pose: PoseNet
+    flow: FlowNet
 
 
 @struct.dataclass
 class TrainState:
-    """Everything that a step changes.
+    """Everything that a step needs besides its batch.
 
     Attributes:
       step: Updates done, int32.
-      params: {"depth": ..., "pose": ...}.
-      batch_stats: {"depth": ...}, running statistics of batch normalisation.
+      params: {"depth": ..., "pose": ...} in phase 1, {"flow": ...} in phase 2.
+      batch_stats: Running statistics of batch normalisation, {"depth": ...} in phase 1; the flow network has none.
       opt_state: Adam's moments.
+      frozen: Variables that no step changes: {"depth": ..., "pose": ...} in phase 2 where depth and motion enter, else {}.
     """
 
     step: jax.Array
     params: Any
     batch_stats: Any
     opt_state: Any
+    frozen: Any = struct.field(default_factory=dict)
 
 
 def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks:
@@ -49,7 +53,19 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
     Returns:
       `Networks`.
     """
-    return Networks(DepthNet(model.depth, axis_name=axis_name), PoseNet(num_refs=2, variant=model.pose))
+    return Networks(DepthNet(model.depth, axis_name=axis_name), PoseNet(num_refs=2, variant=model.pose), FlowNet(model.flow))
+
+
+def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array], SnippetGeometry]:
+    """Returns the function (variables, target, sources) -> depth and motion of a batch, by trained networks."""
+    networks = build_networks(config.model)
+    return functools.partial(
+        predict_geometry,
+        depth_net=networks.depth,
+        pose_net=networks.pose,
+        rotation=config.model.rotation,
+        normalize=config.loss.normalize_all_disparities,
+    )
 
 
 def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
@@ -58,45 +74,49 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransf
     return optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
 
 
-def create_state(config: Config) -> TrainState:
-    """Returns the state at step 0, decided by `config.train.seed` and the kind of device."""
+def create_state(config: Config, frozen: Any = None) -> TrainState:
+    """Returns the state at step 0, decided by `config.train.seed` and the kind of device.
+
+    Args:
+      config: The experiment; its phase says which networks are trained.
+      frozen: Variables of the networks that are not.
+
+    Returns:
+      The state.
+    """
     networks = build_networks(config.model)
     optimizer = build_optimizer(config.optimizer, config.train.steps)
 
     @jax.jit
     def create(key):
-        depth_key, pose_key = jax.random.split(key)
         image = jnp.zeros((1, _INIT_SIDE, _INIT_SIDE, 3))
-        depth = networks.depth.init(depth_key, image, train=True)
-        pose = networks.pose.init(pose_key, image, [image, image])
-        params = {"depth": depth["params"], "pose": pose["params"]}
-        stats = {"depth": depth["batch_stats"]}
+        if config.phase == "flow":
+            variables = {"flow": networks.flow.init(key, image, [image, image])}
+        else:
+            depth_key, pose_key = jax.random.split(key)
+            variables = {
+                "depth": networks.depth.init(depth_key, image, train=True),
+                "pose": networks.pose.init(pose_key, image, [image, image]),
+            }
+        params = {name: of_network["params"] for name, of_network in variables.items()}
+        stats = {name: of_network["batch_stats"] for name, of_network in variables.items() if "batch_stats" in of_network}
         return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
 
     # Of JAX's generators the one that compiles in seconds; the default takes half a minute for the large networks.
-    return create(jax.random.key(config.train.seed, impl="rbg"))
+    return create(jax.random.key(config.train.seed, impl="rbg")).replace(frozen=frozen or {})
 
 
-def depth_pose_step(config: Config):
-    """Returns the train step of phase 1: (state, batch) -> (state, metrics), for one device's share of the batch."""
-    networks = build_networks(config.model, parallel.AXIS)
-    optimizer = build_optimizer(config.optimizer, config.train.steps)
+def network_variables(params: Any, batch_stats: Any) -> dict[str, Any]:
+    """Returns the variables of every network, as `apply` takes them.
 
-    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
-        gradient_of = jax.value_and_grad(depth_pose_objective, has_aux=True)
-        (loss, (batch_stats, diagnostics)), gradient = gradient_of(
-            state.params,
-            state.batch_stats,
-            batch,
-            depth_net=networks.depth,
-            pose_net=networks.pose,
-            rotation=config.model.rotation,
-            config=config.loss,
-        )
-        loss, diagnostics, gradient = parallel.mean_across_devices((loss, diagnostics, gradient))
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
-        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+    Args:
+      params: Parameters by network.
+      batch_stats: Running statistics by network, of those that have some.
 
-    return step
+    Returns:
+      {network: {"params": ..., "batch_stats": ...}}.
+    """
+    return {
+        name: {"params": params[name], **({"batch_stats": batch_stats[name]} if name in batch_stats else {})}
+        for name in params
+    }

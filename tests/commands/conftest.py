@@ -67,7 +67,14 @@ def tiny_kitti(tmp_path_factory, kitti_folder):
     for name in ("03", "09", "10"):
         kitti.odometry(name, range(12), texture=True)
         kitti.poses(name, 12)
+    kitti.flow_scene("000000")
     return kitti.root
+
+
+@pytest.fixture(scope="session")
+def toy_flow(toy):
+    """The same for phase 2."""
+    return (*toy, "--config.data.width=128", "--config.model.flow=small")
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +96,22 @@ def trained(command, toy, tiny_kitti, tmp_path_factory):
     said = command("train", *arguments, "--config.train.steps=2")
     jax.config.update("jax_disable_most_optimizations", False)
     return SimpleNamespace(workdir=workdir, said=said, root=tiny_kitti, arguments=arguments)
+
+
+@pytest.fixture(scope="session")
+def trained_flow(command, toy_flow, trained, tmp_path_factory):
+    """A run of two steps of phase 2 taught by `trained`: its `workdir`, and what the command `said`."""
+    workdir = tmp_path_factory.mktemp("runs") / "flow"
+    arguments = (
+        "--config=configs/kitti_flow_small.py",
+        *toy_flow,
+        f"--config.depthpose={trained.workdir}",
+        f"--config.data.root={trained.root}",
+        "--config.data.train=kitti_odometry:03",
+        "--config.data.validation=kitti_raw:eigen_val",
+        f"--workdir={workdir}",
+    )
+    jax.config.update("jax_disable_most_optimizations", True)
+    said = command("train", *arguments, "--config.train.steps=2")
+    jax.config.update("jax_disable_most_optimizations", False)
+    return SimpleNamespace(workdir=workdir, said=said, root=trained.root, arguments=arguments)

@@ -14,7 +14,7 @@ from dopi_jax.training import TrainState, loop, parallel
 HEIGHT, WIDTH = 64, 96
 
 
-def weight_state(_config=None, size=3):
+def weight_state(_config=None, _frozen=None, size=3):
     weights = jnp.zeros(size)
     return TrainState(jnp.zeros((), jnp.int32), {"w": weights}, {"mean": jnp.zeros(())}, {"momentum": weights})
 
@@ -52,7 +52,7 @@ def weight_batches(first):
 def weights(monkeypatch):
     """The training loop with the weight vector in place of the networks, and its batches."""
     monkeypatch.setattr(loop, "create_state", weight_state)
-    monkeypatch.setattr(loop, "depth_pose_step", weight_step)
+    monkeypatch.setattr(loop, "train_step", weight_step)
     return SimpleNamespace(state=weight_state, step=weight_step, batch=weight_batch, batches=weight_batches)
 
 
@@ -72,16 +72,16 @@ def wave_batch():
     Smooth, so that rounding moves the gradient as little as itself: that of warped noise jumps from pixel to pixel.
     """
 
-    def batch(step, size=4):
+    def batch(step, size=4, width=WIDTH):
         rng = np.random.default_rng(step)
-        rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+        rows, columns = np.mgrid[:HEIGHT, :width]
         x, y, phase = rng.uniform(0.1, 0.5, (3, size, 3, 4))
 
         def frame(time):
             angle = (columns[..., None, None] + 2 * time) * x[:, None, None] + rows[..., None, None] * y[:, None, None]
             return np.sin(angle + 20 * phase[:, None, None]).mean(-1).astype(np.float32)
 
-        K = np.array([[80, 0, WIDTH / 2], [0, 80, HEIGHT / 2], [0, 0, 1]], np.float32)
+        K = np.array([[80, 0, width / 2], [0, 80, HEIGHT / 2], [0, 0, 1]], np.float32)
         return {
             "target": frame(0),
             "sources": np.stack([frame(-1), frame(1)], axis=1),

@@ -10,7 +10,7 @@ import pytest
 from dopi_jax import config as config_lib
 from dopi_jax.errors import UserError
 from dopi_jax.training import Checkpoints, create_state, parallel, restore_variables
-from dopi_jax.training.checkpoint import check_same_run
+from dopi_jax.training.trained import check_same_run
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from dopi_jax.errors import UserError
 from dopi_jax.training import create_state, parallel
-from dopi_jax.training.state import depth_pose_step
+from dopi_jax.training.step import train_step
 
 
 def distance(a, b):
@@ -21,7 +21,7 @@ def trained(four_devices, small_config, wave_batch):
     def train(start, count):
         devices = four_devices[:count]
         state, norms = parallel.replicate(start, devices), []
-        step = parallel.data_parallel(depth_pose_step(small_config), devices)
+        step = parallel.data_parallel(train_step(small_config), devices)
         for number in range(2):
             state, metrics = step(state, parallel.split(wave_batch(number), devices))
             norms.append(float(metrics["grad_norm"]))

@@ -1,14 +1,17 @@
 """The state of a run and its step."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from dopi_jax.config import ModelConfig, OptimizerConfig
-from dopi_jax.training import build_networks, create_state, parallel
-from dopi_jax.training.state import build_optimizer, depth_pose_step
+from dopi_jax.config import ModelConfig, OptimizerConfig, apply_flow_variant
+from dopi_jax.training import build_networks, create_state, network_variables, parallel
+from dopi_jax.training.state import build_optimizer
+from dopi_jax.training.step import train_step
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -54,7 +57,7 @@ def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
     """A coarse head has no gradient when the finest scale alone is trained on; all other parameters move."""
     small_config.loss.scales = 1
     start = jax.device_get(create_state(small_config))
-    step = parallel.data_parallel(depth_pose_step(small_config))
+    step = parallel.data_parallel(train_step(small_config))
     state, metrics = step(parallel.replicate(start), parallel.split(wave_batch(0)))
     assert state.step == 1
     assert {"loss", "grad_norm", "reconstruction", "smoothness", "photometric", "visible", "kept"} <= set(metrics)
@@ -68,3 +71,37 @@ def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
     assert max(jax.tree.leaves(moved)) <= 1.001 * small_config.optimizer.learning_rate
     stats = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), start.batch_stats, jax.device_get(state.batch_stats))
     assert min(jax.tree.leaves(stats)) > 0
+
+
+@pytest.fixture
+def flow_config(small_config):
+    small_config.phase = "flow"
+    small_config.model.flow = "small"
+    small_config.data.height, small_config.data.width = 64, 128
+    return small_config
+
+
+def test_a_step_of_phase_2_trains_the_flow_network_and_nothing_else(flow_config, small_config, wave_batch):
+    phase_1 = jax.device_get(create_state(dataclasses.replace(small_config, phase="depthpose")))
+    frozen = network_variables(phase_1.params, phase_1.batch_stats)
+    start = jax.device_get(create_state(flow_config, frozen))
+    assert set(start.params) == {"flow"} and start.batch_stats == {}
+    step = parallel.data_parallel(train_step(flow_config))
+    batch = wave_batch(0, width=128)
+    state, metrics = step(parallel.replicate(start), parallel.split(batch))
+    state, metrics = step(state, parallel.split(batch))
+    assert step._cache_size() == 1
+    assert {"loss", "grad_norm", "reconstruction", "consistency", "smoothness", "photometric", "taught"} <= set(metrics)
+    assert all(np.isfinite(value) and np.shape(value) == () for value in metrics.values())
+    moved = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), start.params, jax.device_get(state.params))
+    assert min(jax.tree.leaves(moved)) > 0
+    # The depth and pose networks, their running statistics too, are bit for bit what they were.
+    jax.tree.map(np.testing.assert_array_equal, frozen, jax.device_get(state.frozen))
+
+
+def test_phase_2_without_masks_and_teachers_needs_no_phase_1(flow_config, wave_batch):
+    apply_flow_variant(flow_config, "basic")
+    step = parallel.data_parallel(train_step(flow_config))
+    state, metrics = step(parallel.replicate(create_state(flow_config)), parallel.split(wave_batch(0, width=128)))
+    assert state.step == 1 and state.frozen == {}
+    assert np.isfinite(metrics["loss"]) and metrics["consistency"] == 0

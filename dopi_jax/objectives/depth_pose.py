@@ -1,8 +1,8 @@
-"""What is minimised in each phase, as pure functions of parameters and a batch."""
+"""Phase 1: what depth and motion are trained on."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
@@ -11,8 +11,14 @@ import jax.numpy as jnp
 from dopi_jax import geometry, losses
 from dopi_jax.config import LossConfig
 from dopi_jax.models import DepthNet, PoseNet
-
-Diagnostics = dict[str, chex.Array]
+from dopi_jax.objectives.reconstruction import (
+    Diagnostics,
+    SourceView,
+    compare,
+    mean_pool,
+    reconstruction_loss,
+    view_diagnostics,
+)
 
 
 def depth_pose_loss(
@@ -36,10 +42,9 @@ def depth_pose_loss(
       config: Weights and choices.
 
     Returns:
-      The loss, and diagnostics: `reconstruction` and `smoothness` before weighting; `edge`, `overlap`, `blank`, `visible`
-      and `kept`, the shares of pixels that each mask lets pass; `photometric`, the mean error over the visible pixels, which
-      no mask of error makes look better; `disparity_spread`, the standard deviation of disparity over its mean (near 0 the
-      network has collapsed); `translation`, the mean length of the translations.
+      The loss, and diagnostics: `reconstruction` and `smoothness` before weighting; those of `view_diagnostics`;
+      `disparity_spread`, the standard deviation of disparity over its mean (near 0 the network has collapsed);
+      `translation`, the mean length of the translations.
     """
     if config.normalize_all_disparities:
         disparity = disparity / jnp.max(disparity)
@@ -49,9 +54,7 @@ def depth_pose_loss(
 
     def one_source(source, source_depth, pose):
         view = view_source(depth, source_depth, pose, target, source, K, config)
-        shares = {"visible": view.visible, "kept": view.kept, **view.masks._asdict()}
-        seen_error = losses.masked_mean(view.error, view.masks.visible)
-        return _reconstruction(view, config), {"photometric": seen_error, **jax.tree.map(jnp.mean, shares)}
+        return reconstruction_loss(view, config), view_diagnostics(view)
 
     # Mapped over the sources alone, so that what belongs to the target is computed once.
     reconstructions, per_source = jax.vmap(one_source)(sources, source_depths, source_from_target)
@@ -70,24 +73,6 @@ def depth_pose_loss(
     }
     loss = config.reconstruction * reconstruction + config.smoothness * smoothness
     return loss, jax.lax.stop_gradient(diagnostics)
-
-
-class SourceView(NamedTuple):
-    """One source seen from the target.
-
-    Attributes:
-      warped: The source warped to the target [H, W, 3].
-      error: Photometric error [H, W].
-      masks: What the target's pixels can be compared with.
-      visible: Pixels [H, W] that the objective takes for visible.
-      kept: Pixels [H, W] that count in it.
-    """
-
-    warped: chex.Array
-    error: chex.Array
-    masks: geometry.OcclusionMasks
-    visible: chex.Array
-    kept: chex.Array
 
 
 def view_source(
@@ -114,7 +99,6 @@ def view_source(
       A `SourceView`; only `warped` and `error` carry gradient.
     """
     warped, _ = geometry.warp_by_depth(source, depth, K, source_from_target)
-    error = losses.photometric_error(target, warped, ssim_weight=config.ssim_weight, penalty=config.penalty)
     masks = geometry.occlusion_masks(
         depth,
         source_depth,
@@ -123,21 +107,7 @@ def view_source(
         tolerance=config.occlusion_tolerance,
         rounds=config.occlusion_rounds,
     )
-    # Without "Occ" every pixel counts, those outside the source image too, compared with 0 as in the published code (D25).
-    visible = masks.visible if config.occlusion else jnp.ones_like(masks.edge)
-    kept = visible
-    if config.less_than_mean:
-        kept &= losses.less_than_mean_mask(error, visible, config.less_than_mean_factor)
-    return SourceView(warped, error, masks, visible, kept)
-
-
-def _reconstruction(view: SourceView, config: LossConfig) -> chex.Array:
-    """The masked photometric error of one source (eq. 7, or eq. 2 where masks are off)."""
-    value = losses.masked_mean(view.error, view.kept)
-    if config.mask_inside_penalty:
-        at_zero = (1 - config.ssim_weight) * losses.robust_penalty(jnp.zeros(()), config.penalty)
-        value += at_zero * jnp.sum(~view.kept) / (jnp.sum(view.kept) + 1)
-    return value * view.warped.shape[-1] if config.sum_channels else value
+    return compare(target, warped, masks, config)
 
 
 def depth_pose_objective(
@@ -193,18 +163,3 @@ def depth_pose_objective(
         if scale == 0:
             finest = jax.tree.map(jnp.mean, diagnostics)
     return total, ({"depth": updates["batch_stats"]}, finest)
-
-
-def mean_pool(images: chex.Array, factor: int) -> chex.Array:
-    """Returns images shrunk by averaging squares of pixels.
-
-    Args:
-      images: Images [B, H, W, C]; both sides multiples of the factor.
-      factor: Side of the squares.
-
-    Returns:
-      Images [B, H / factor, W / factor, C].
-    """
-    batch, height, width, channels = images.shape
-    squares = images.reshape(batch, height // factor, factor, width // factor, factor, channels)
-    return jnp.mean(squares, axis=(2, 4))

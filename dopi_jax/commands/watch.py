@@ -1,0 +1,144 @@
+"""How a run in training is looked at: validation metrics and pictures of each phase."""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+
+from dopi_jax import evaluation, predict, visualization
+from dopi_jax.config import Config
+from dopi_jax.data import kitti_flow
+from dopi_jax.data.images import network_input, read_image
+from dopi_jax.data.pipeline import validation_batches
+from dopi_jax.data.snippets import Sequence as FrameSequence
+from dopi_jax.data.snippets import count_snippets
+from dopi_jax.data.velodyne import with_ground_truth
+from dopi_jax.errors import UserError
+from dopi_jax.training import TrainState, network_variables
+
+_LIDAR_FRAMES = 50  # at most; more would hold up training
+_FLOW_SCENES = 50
+
+
+class DepthPoseWatch:
+    """Looks at a state of phase 1 through the validation snippets."""
+
+    def __init__(self, config: Config, sequences: Sequence[FrameSequence]):
+        """Finds out which of the snippets have laser scans.
+
+        Args:
+          config: The experiment.
+          sequences: What to validate on.
+
+        Raises:
+          UserError: The best checkpoint is chosen by laser scans, and there are none.
+        """
+        self._config = config
+        self._sequences = sequences
+        self._view = predict.make_view_snippets(config)
+        self._predict_disparity = predict.make_predict_disparity(config)
+        targets = [snippet.target for sequence in sequences for snippet in sequence.snippets()]
+        lidar = with_ground_truth(targets)
+        if config.train.best_by == "abs_rel" and not lidar:
+            raise UserError(
+                "config.train.best_by is 'abs_rel', but no frame of config.data.validation has a laser scan: validate on "
+                "drives with velodyne_points, or choose 'photometric'"
+            )
+        self._lidar = _spread(lidar, _LIDAR_FRAMES)
+
+    def validate(self, state: TrainState) -> dict[str, float]:
+        """Returns mean diagnostics over the validation snippets, and depth metrics where their drives have laser scans."""
+        variables = _variables(state)
+        means = _mean_scalars(self._view(variables, batch) for batch in _batches(self._config, self._sequences))
+        return means | self._depth_metrics(variables)
+
+    def _depth_metrics(self, variables: dict) -> dict[str, float]:
+        if not self._lidar:
+            return {}
+        per_image = []
+        for frame in self._lidar:
+            image = network_input(read_image(frame.image, (self._config.data.height, self._config.data.width)))
+            depth = 1 / np.asarray(self._predict_disparity(variables, image[None]))[0]
+            per_image.append(evaluation.depth_metrics(frame.ground_truth(), depth))
+        means = evaluation.average_depth_metrics(per_image)
+        return {name: means[name] for name in evaluation.DEPTH_METRICS}
+
+    def draw(self, state: TrainState) -> dict[str, np.ndarray]:
+        """Returns the panel of the first validation snippet."""
+        view = self._view(_variables(state), next(_batches(self._config, self._sequences)))
+        return {"snippet": visualization.snippet_panel(_first(view))}
+
+
+class FlowWatch:
+    """Looks at a state of phase 2 through the validation snippets, and the pairs with true flow where they are at hand."""
+
+    def __init__(self, config: Config, sequences: Sequence[FrameSequence], scenes: Sequence[kitti_flow.FlowScene]):
+        """Takes note of what there is to look at.
+
+        Args:
+          config: The experiment.
+          sequences: What to validate on.
+          scenes: Pairs with true flow, maybe none.
+
+        Raises:
+          UserError: The best checkpoint is chosen by true flow, and there is none.
+        """
+        if config.train.best_by == "epe" and not scenes:
+            raise UserError(
+                "config.train.best_by is 'epe', but there is no true flow at hand: put kitti_flow_2015/training under the "
+                "data root, or choose 'photometric'"
+            )
+        self._config = config
+        self._sequences = sequences
+        self._scenes = _spread(scenes, _FLOW_SCENES)
+        self._view = predict.make_view_flow_snippets(config)
+        self._predict_flow = predict.make_predict_flow(config)
+
+    def validate(self, state: TrainState) -> dict[str, float]:
+        """Returns mean diagnostics over the validation snippets; `epe` and `fl` where there is true flow."""
+        variables = _variables(state)
+        means = _mean_scalars(self._view(variables, batch) for batch in _batches(self._config, self._sequences))
+        return means | self._flow_metrics(variables)
+
+    def _flow_metrics(self, variables: dict) -> dict[str, float]:
+        if not self._scenes:
+            return {}
+        per_scene = []
+        for scene in self._scenes:
+            truth = scene.ground_truth()
+            frames = [read_image(path, (self._config.data.height, self._config.data.width)) for path in scene.snippet.frames]
+            previous, target, following = network_input(np.stack(frames))
+            flow = self._predict_flow(variables, target[None], np.stack([previous, following])[None])
+            flow = evaluation.resize_flow(np.asarray(flow[0, 1]), truth.valid.shape)
+            per_scene.append(evaluation.flow_metrics(truth.flow, flow, truth.valid))
+        return {name: float(np.mean([metrics[name] for metrics in per_scene])) for name in ("epe", "fl")}
+
+    def draw(self, state: TrainState) -> dict[str, np.ndarray]:
+        """Returns the panel of the first validation snippet."""
+        view = self._view(_variables(state), next(_batches(self._config, self._sequences)))
+        return {"snippet": visualization.flow_snippet_panel(_first(view))}
+
+
+def _batches(config: Config, sequences: Sequence[FrameSequence]) -> Iterator[dict[str, np.ndarray]]:
+    size = min(config.train.batch_size, count_snippets(sequences))
+    shape = config.data.height, config.data.width
+    return iter(validation_batches(sequences, shape, size, config.train.validation_batches))
+
+
+def _mean_scalars(views: Iterator[dict]) -> dict[str, float]:
+    scalars = [{name: np.mean(value) for name, value in view["scalars"].items()} for view in views]
+    return {name: float(np.mean([s[name] for s in scalars])) for name in scalars[0]}
+
+
+def _first(view: dict) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value[0]) for name, value in view.items() if name != "scalars"}
+
+
+def _spread(items: Sequence, count: int) -> Sequence:
+    """So many of the items at most, evenly spread."""
+    return items[:: max(1, len(items) // count)][:count]
+
+
+def _variables(state: TrainState) -> dict:
+    params, stats, frozen = jax.device_get((state.params, state.batch_stats, state.frozen))
+    return network_variables(params, stats) | frozen

@@ -1,0 +1,102 @@
+"""What a config must be to be run, told in one sentence where it is not."""
+
+import dataclasses
+import math
+import typing
+from typing import Any
+
+from dopi_jax.config.fields import Config, TrainConfig
+from dopi_jax.errors import UserError
+
+_CHOICES = {
+    "phase": ("depthpose", "flow"),
+    "model.depth": ("resnet6", "resnet_s6", "small"),
+    "model.pose": ("b6", "small"),
+    "model.flow": ("back2future", "small"),
+    "model.rotation": ("euler", "quaternion", "so3"),
+    "loss.penalty": ("charbonnier", "power"),
+    "loss.smoothness_normalization": ("max", "mean"),
+    "flow_loss.penalty": ("charbonnier", "power"),
+    "flow_loss.consistency_ltm": ("photometric", "residual", "none"),
+}
+_BEST_BY = {"depthpose": ("photometric", "abs_rel"), "flow": ("photometric", "epe")}
+_FLOW_MULTIPLE = 64  # the flow network halves its input six times
+
+
+def check(config: Config) -> None:
+    """Refuses a config that cannot be run.
+
+    Args:
+      config: A config.
+
+    Raises:
+      UserError: A field has the wrong type or a value out of range; the sentence names it.
+    """
+    _check_types(config, "config")
+    for name, choices in _CHOICES.items():
+        _check_choice(config, name, choices)
+    _check_choice(config, "train.best_by", _BEST_BY[config.phase])
+    positive = {
+        "data.height": config.data.height,
+        "data.width": config.data.width,
+        "loss.scales": config.loss.scales,
+        "loss.occlusion_rounds": config.loss.occlusion_rounds,
+        "flow_loss.occlusion_rounds": config.flow_loss.occlusion_rounds,
+        "optimizer.learning_rate": config.optimizer.learning_rate,
+        **{f"train.{f.name}": getattr(config.train, f.name) for f in dataclasses.fields(TrainConfig) if f.type is int},
+    }
+    for name, value in positive.items():
+        if not 0 < value < math.inf and name != "train.seed":  # NaN too
+            raise UserError(f"config.{name} is {value}: expected more than 0")
+    if config.phase == "depthpose":
+        _check_scales(config)
+    else:
+        _check_flow_size(config)
+
+
+def _check_scales(config: Config) -> None:
+    """Sides must halve evenly down to the coarsest scale, and the network must predict it."""
+    available = {"resnet6": 6, "resnet_s6": 6, "small": 5}[config.model.depth]
+    if config.loss.scales > available:
+        raise UserError(f"config.loss.scales is {config.loss.scales}: depth network {config.model.depth!r} has {available}")
+    factor = 2 ** (config.loss.scales - 1)
+    for side in ("height", "width"):
+        if getattr(config.data, side) % factor:
+            raise UserError(
+                f"config.data.{side} is {getattr(config.data, side)}: expected a multiple of {factor}, "
+                f"which {config.loss.scales} scales (config.loss.scales) halve down to"
+            )
+
+
+def _check_flow_size(config: Config) -> None:
+    for side in ("height", "width"):
+        value = getattr(config.data, side)
+        if value % _FLOW_MULTIPLE:
+            near = max(_FLOW_MULTIPLE, round(value / _FLOW_MULTIPLE) * _FLOW_MULTIPLE)
+            raise UserError(
+                f"config.data.{side} is {value}: expected a multiple of {_FLOW_MULTIPLE}, which the flow network halves "
+                f"down to single cells, such as {near}"
+            )
+
+
+def _check_types(section: Any, path: str) -> None:
+    for name, kind in typing.get_type_hints(type(section)).items():
+        value = getattr(section, name)
+        where = f"{path}.{name}"
+        if dataclasses.is_dataclass(value):
+            _check_types(value, where)
+        elif kind is float and isinstance(value, int) and not isinstance(value, bool):
+            setattr(section, name, float(value))
+        elif typing.get_origin(kind) is tuple:
+            if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+                raise UserError(f"{where} is {value!r}: expected a tuple of strings, such as \"('kitti_raw:eigen',)\"")
+        elif not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
+            raise UserError(f"{where} is {value!r}: expected {kind.__name__}")
+
+
+def _check_choice(config: Config, name: str, choices: tuple[str, ...]) -> None:
+    value = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    if value not in choices:
+        raise UserError(f"config.{name} is {value!r}: expected one of {', '.join(choices)}")

@@ -1,0 +1,129 @@
+"""Every hyper-parameter, once: its default, its unit, and where it comes from.
+
+The defaults are the paper's, at the paper's size. A file in configs/ changes the few values that make its experiment, and
+`--config.section.field=value` changes one more. "D" numbers name the places where the paper's text and the published code
+differ; docs/paper_and_code.md lists them.
+"""
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+
+
+@dataclass
+class DataConfig:
+    """Where frames come from and what is done to them."""
+
+    root: str = ""  # folder with kitti_raw/ and so on; empty: the environment variable DOPI_DATA
+    train: tuple[str, ...] = ("kitti_raw:eigen",)  # selections "set:which[from:to]", see dopi_jax.data.select
+    validation: tuple[str, ...] = ("kitti_raw:eigen_val",)
+    pose_test: tuple[str, ...] = ("kitti_odometry:09", "kitti_odometry:10")  # sequences that --task pose evaluates
+    height: int = 256  # pixels
+    width: int = 832
+    augment: bool = True  # flip and scale-crop
+    cache: bool = True  # keep decoded frames in memory if all of them fit into 4 GiB
+
+
+@dataclass
+class ModelConfig:
+    """The networks."""
+
+    depth: str = "resnet6"  # "resnet6" | "resnet_s6" | "small" (D1)
+    pose: str = "b6"  # "b6" | "small"
+    flow: str = "back2future"  # "back2future" | "small"; phase 2 alone has it
+    rotation: str = "euler"  # "euler" | "quaternion" | "so3"
+
+
+@dataclass
+class ReconstructionConfig:
+    """How an image that was reconstructed from its neighbour is compared, and which pixels count, in both phases."""
+
+    occlusion: bool = True  # multiply by the masks of eq. 5 ("Occ")
+    occlusion_tolerance: float = 0.0  # relative depth difference within one surface; 0 is the paper's rule
+    occlusion_rounds: int = 1  # mutual projections (Remark 1)
+    less_than_mean: bool = True  # multiply by the mask of eq. 6 ("LTM")
+    less_than_mean_factor: float = 1.0  # times the mean; 3 is about what the published code does in phase 1 (D7)
+    ssim_weight: float = 0.85  # 1 - lambda_sigma of eq. 3
+    penalty: str = "charbonnier"  # "charbonnier" | "power" (D2)
+    sum_channels: bool = False  # add the error over channels instead of averaging it (D6)
+    mask_inside_penalty: bool = False  # masked pixels add the constant rho(0), without gradient (D8)
+
+
+@dataclass
+class LossConfig(ReconstructionConfig):
+    """The objective of phase 1: depth and pose (paper eq. 13)."""
+
+    reconstruction: float = 1.0  # weight w_R
+    smoothness: float = 0.2  # weight w_S
+    scales: int = 1  # disparities trained on, finest first, each against images of its size (D11)
+    smoothness_normalization: str = "max"  # "max" (eq. 9, "MN") | "mean" (the baseline of Fig. 10)
+    normalize_all_disparities: bool = False  # divide disparity by its maximum before everything, not in smoothness only (D9)
+
+
+@dataclass
+class FlowLossConfig(ReconstructionConfig):
+    """The objective of phase 2: optical flow (paper eq. 14), summed over six scales."""
+
+    reconstruction: float = 1.0  # weight w_R
+    consistency: float = 0.1  # weight w_C ("Cons")
+    smoothness: float = 0.005  # weight w_S
+    consistency_ltm: str = "photometric"  # "photometric" (eq. 12) | "residual": less than the mean distance | "none" (D13)
+    finest_only: bool = False  # consistency and smoothness on the finest scale alone (D12)
+
+    @property
+    def needs_depthpose(self) -> bool:
+        """Whether depth and motion enter at all; in "basic" they do not."""
+        return self.occlusion or self.consistency > 0
+
+
+@dataclass
+class OptimizerConfig:
+    """Adam, at a constant rate in the paper."""
+
+    learning_rate: float = 1e-4  # D29
+    decay_after: float = 1.0  # share of the steps after which the rate is divided by 10; 1: never, as in the paper
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+
+@dataclass
+class TrainConfig:
+    """The schedule, and what is written when; all periods in steps."""
+
+    steps: int = 186_813  # Table II, the full row
+    batch_size: int = 4  # snippets over all devices
+    seed: int = 0
+    log_every: int = 50
+    image_every: int = 1_000
+    validate_every: int = 1_000
+    validation_batches: int = 50  # at most, spread evenly over the validation snippets
+    checkpoint_every: int = 1_000
+    keep_checkpoints: int = 3  # the last ones; the best by validation is kept besides
+    best_by: str = "photometric"  # phase 1 also "abs_rel" (needs lidar in the validation drives), phase 2 "epe" (D23)
+
+
+@dataclass
+class Config:
+    """One experiment."""
+
+    name: str = "kitti_depthpose"
+    phase: str = "depthpose"  # "depthpose" (phase 1) | "flow" (phase 2)
+    depthpose: str = ""  # phase 2: the phase-1 run's folder, whose best depth and pose networks teach the flow
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    flow_loss: FlowLossConfig = field(default_factory=FlowLossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def field_types(section: type = Config, prefix: str = "") -> dict[str, type]:
+    """Returns the type of every field of a config by dotted name, such as "optimizer.learning_rate"."""
+    types = {}
+    for name, kind in typing.get_type_hints(section).items():
+        if dataclasses.is_dataclass(kind):
+            types |= field_types(kind, f"{prefix}{name}.")
+        else:
+            types[prefix + name] = typing.get_origin(kind) or kind
+    return types

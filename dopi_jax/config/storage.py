@@ -1,0 +1,48 @@
+"""Configs on disk, as JSON in the run's folder."""
+
+import dataclasses
+import json
+from typing import Any
+
+from dopi_jax.config.fields import Config
+from dopi_jax.errors import UserError
+
+
+def to_json(config: Config) -> str:
+    """Returns the config as JSON text, for the run's folder."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def from_json(text: str) -> Config:
+    """Returns the config that `to_json` wrote.
+
+    Args:
+      text: JSON text.
+
+    Returns:
+      A config. Fields that the text lacks have their defaults.
+
+    Raises:
+      UserError: The text has fields that no config has, or is not JSON.
+    """
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"the stored config is not JSON ({error}): start the run in a new folder") from error
+    config = Config()
+    _fill(config, values, "config")
+    return config
+
+
+def _fill(section: Any, values: dict, path: str) -> None:
+    if not isinstance(values, dict):
+        raise UserError(f"the stored config has {values!r} for {path}, expected its fields: start the run in a new folder")
+    known = {f.name for f in dataclasses.fields(section)}
+    for name, value in values.items():
+        if name not in known:
+            raise UserError(f"the stored config has the field {path}.{name}, which this version of dopi_jax does not know")
+        current = getattr(section, name)
+        if dataclasses.is_dataclass(current):
+            _fill(current, value, f"{path}.{name}")
+        else:
+            setattr(section, name, tuple(value) if isinstance(current, tuple) else value)

@@ -1,0 +1,99 @@
+"""An image reconstructed from its neighbour: how wrong it is, and which pixels count. The same in both phases."""
+
+from typing import NamedTuple
+
+import chex
+import jax.numpy as jnp
+
+from dopi_jax import geometry, losses
+from dopi_jax.config import ReconstructionConfig
+
+Diagnostics = dict[str, chex.Array]
+
+
+class SourceView(NamedTuple):
+    """One source seen from the target.
+
+    Attributes:
+      warped: The source warped to the target [H, W, 3].
+      error: Photometric error [H, W].
+      masks: What the target's pixels can be compared with.
+      visible: Pixels [H, W] that the objective takes for visible.
+      kept: Pixels [H, W] that count in it.
+    """
+
+    warped: chex.Array
+    error: chex.Array
+    masks: geometry.OcclusionMasks
+    visible: chex.Array
+    kept: chex.Array
+
+
+def compare(
+    target: chex.Array, warped: chex.Array, masks: geometry.OcclusionMasks, config: ReconstructionConfig
+) -> SourceView:
+    """Returns what is wrong with a reconstruction and what counts (paper eq. 3, 5, 6).
+
+    Args:
+      target: Target image [H, W, 3] in [-1, 1].
+      warped: A source warped to the target [H, W, 3].
+      masks: What of the target can be seen in the source.
+      config: Choices of error and masks.
+
+    Returns:
+      A `SourceView`; only `warped` and `error` carry gradient.
+    """
+    error = losses.photometric_error(target, warped, ssim_weight=config.ssim_weight, penalty=config.penalty)
+    # Without "Occ" every pixel counts, those outside the source image too, compared with 0 as in the published code (D25).
+    visible = masks.visible if config.occlusion else jnp.ones_like(masks.edge)
+    kept = visible
+    if config.less_than_mean:
+        kept &= losses.less_than_mean_mask(error, visible, config.less_than_mean_factor)
+    return SourceView(warped, error, masks, visible, kept)
+
+
+def reconstruction_loss(view: SourceView, config: ReconstructionConfig) -> chex.Array:
+    """Returns the masked photometric error of one source (eq. 7 and 10, or eq. 2 where masks are off).
+
+    Args:
+      view: The source seen from the target.
+      config: Choices of normalisation.
+
+    Returns:
+      Scalar.
+    """
+    value = losses.masked_mean(view.error, view.kept)
+    if config.mask_inside_penalty:
+        at_zero = (1 - config.ssim_weight) * losses.robust_penalty(jnp.zeros(()), config.penalty)
+        value += at_zero * jnp.sum(~view.kept) / (jnp.sum(view.kept) + 1)
+    return value * view.warped.shape[-1] if config.sum_channels else value
+
+
+def view_diagnostics(view: SourceView) -> Diagnostics:
+    """Returns what a view tells about training.
+
+    Args:
+      view: The source seen from the target.
+
+    Returns:
+      `edge`, `overlap`, `blank`, `visible` and `kept`, the shares of pixels that each mask lets pass; and `photometric`, the
+      mean error over the visible pixels, which no mask of error makes look better.
+    """
+    shares = {"visible": view.visible, "kept": view.kept, **view.masks._asdict()}
+    # Over what geometry calls visible also where the objective takes every pixel, so that variants can be compared.
+    return {"photometric": losses.masked_mean(view.error, view.masks.visible), **{k: jnp.mean(v) for k, v in shares.items()}}
+
+
+def mean_pool(images: chex.Array, factor: int) -> chex.Array:
+    """Returns images shrunk by averaging squares of pixels.
+
+    Args:
+      images: Images [..., H, W, C]; both sides multiples of the factor.
+      factor: Side of the squares.
+
+    Returns:
+      Images [..., H / factor, W / factor, C].
+    """
+    *batch, height, width, channels = images.shape
+    squares = images.reshape(*batch, height // factor, factor, width // factor, factor, channels)
+    return jnp.mean(squares, axis=(-4, -2))

@@ -1,0 +1,58 @@
+"""Depth and motion of snippets by trained networks: they run in evaluation mode and are not trained."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dopi_jax import geometry
+from dopi_jax.models import DepthNet, PoseNet
+
+
+class SnippetGeometry(NamedTuple):
+    """Depth and motion of a batch of snippets.
+
+    Attributes:
+      disparity: Of the targets [B, H, W].
+      source_disparities: Of the sources [B, S, H, W].
+      source_from_target: Poses [B, S, 4, 4], translation in the unit of 1 / disparity.
+    """
+
+    disparity: chex.Array
+    source_disparities: chex.Array
+    source_from_target: chex.Array
+
+
+def predict_geometry(
+    variables: Mapping[str, Any],
+    target: chex.Array,
+    sources: chex.Array,
+    *,
+    depth_net: DepthNet,
+    pose_net: PoseNet,
+    rotation: str,
+    normalize: bool,
+) -> SnippetGeometry:
+    """Returns depth and motion of snippets, without gradient, by running statistics (D20).
+
+    Args:
+      variables: {"depth": ..., "pose": ...}, variables of the networks.
+      target: Images [B, H, W, 3] in [-1, 1].
+      sources: Images [B, 2, H, W, 3] in [-1, 1], at (t-1, t+1).
+      depth_net: The depth network.
+      pose_net: The pose network.
+      rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
+      normalize: Divide each disparity by its maximum: the unit of motion learnt from such disparities (D9).
+
+    Returns:
+      `SnippetGeometry`.
+    """
+    images = jnp.concatenate([target[:, None], sources], axis=1)
+    disparities = depth_net.apply(variables["depth"], images.reshape(-1, *target.shape[1:]))[0].reshape(images.shape[:4])
+    if normalize:
+        disparities /= jnp.max(disparities, axis=(2, 3), keepdims=True)
+    vectors = pose_net.apply(variables["pose"], target, [sources[:, 0], sources[:, 1]])
+    poses = jax.vmap(jax.vmap(lambda v: geometry.pose_from_vector(v, rotation)))(vectors)
+    return jax.lax.stop_gradient(SnippetGeometry(disparities[:, 0], disparities[:, 1:], poses))

@@ -1,0 +1,59 @@
+"""The train step: the gradient of a phase's objective, averaged over the devices, and Adam's update."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from dopi_jax.config import Config
+from dopi_jax.objectives import depth_pose_objective, flow_objective
+from dopi_jax.training import parallel
+from dopi_jax.training.state import TrainState, build_geometry, build_networks, build_optimizer
+
+
+def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
+    """Returns the train step of the config's phase: (state, batch) -> (state, metrics), for a device's share of a batch."""
+    objective = {"depthpose": _depth_pose_objective, "flow": _flow_objective}[config.phase](config)
+    optimizer = build_optimizer(config.optimizer, config.train.steps)
+
+    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
+        gradient_of = jax.value_and_grad(objective, has_aux=True)
+        (loss, (batch_stats, diagnostics)), gradient = gradient_of(state.params, state.batch_stats, state.frozen, batch)
+        loss, diagnostics, gradient = parallel.mean_across_devices((loss, diagnostics, gradient))
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
+        return TrainState(state.step + 1, params, batch_stats, opt_state, state.frozen), metrics
+
+    return step
+
+
+def _depth_pose_objective(config: Config):
+    networks = build_networks(config.model, parallel.AXIS)
+
+    def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
+        del frozen
+        return depth_pose_objective(
+            params,
+            batch_stats,
+            batch,
+            depth_net=networks.depth,
+            pose_net=networks.pose,
+            rotation=config.model.rotation,
+            config=config.loss,
+        )
+
+    return objective
+
+
+def _flow_objective(config: Config):
+    flow_net = build_networks(config.model).flow
+    geometry_of = build_geometry(config) if config.flow_loss.needs_depthpose else None
+
+    def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
+        geometry = geometry_of(frozen, batch["target"], batch["sources"]) if geometry_of else None
+        loss, diagnostics = flow_objective(params, batch, geometry, flow_net=flow_net, config=config.flow_loss)
+        return loss, (batch_stats, diagnostics)
+
+    return objective

@@ -1,0 +1,122 @@
+"""Networks that a run has trained: for evaluation, and from phase 1 for phase 2."""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+from dopi_jax import config as config_lib
+from dopi_jax.config import Config
+from dopi_jax.errors import UserError
+from dopi_jax.training.checkpoint import restore_networks, save_networks
+
+_FROZEN = "depthpose"  # the folder in a run of phase 2 with what it took from phase 1
+
+
+def restore_variables(
+    workdir: pathlib.Path, config: Config, which: Literal["best", "latest"] = "best"
+) -> tuple[dict[str, Any], int]:
+    """Returns the trained networks' variables for evaluation.
+
+    Args:
+      workdir: The run's folder.
+      config: The run's config.
+      which: "best" by validation, or "latest"; "best" falls back to the latest if nothing was validated.
+
+    Returns:
+      Variables for `apply` by network: {"depth": ..., "pose": ...}, in a run of phase 2 {"flow": ...} and those of phase 1
+      that taught it, if any; and the step they were saved at.
+
+    Raises:
+      UserError: There is no checkpoint, or it belongs to other networks.
+    """
+    check_same_run(workdir, config)
+    folders = [workdir / "best", workdir / "checkpoints"] if which == "best" else [workdir / "checkpoints"]
+    found = next(filter(None, (restore_networks(folder, config) for folder in folders)), None)
+    if found is None:
+        raise UserError(
+            f"no checkpoint in {workdir}: expected {workdir / 'checkpoints'}; train first, or name the run's folder "
+            "with --workdir"
+        )
+    variables, step = found
+    return variables | _taken_over(workdir, config), step
+
+
+def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
+    """Returns the networks of phase 1 that teach a run of phase 2.
+
+    They are copied into the run's folder when it starts, and read from there when it goes on or is evaluated: what happens
+    to the run of phase 1 in the meantime does not matter.
+
+    Args:
+      workdir: The folder of the run of phase 2.
+      config: Its config.
+
+    Returns:
+      {"depth": variables, "pose": variables}; {} if the config's objective needs none.
+
+    Raises:
+      UserError: `config.depthpose` names no run of phase 1, or one of other networks.
+    """
+    if config.phase != "flow" or not config.flow_loss.needs_depthpose:
+        return {}
+    if not (workdir / _FROZEN).is_dir():
+        save_networks(workdir / _FROZEN, *_teachers(config))
+    return _taken_over(workdir, config)
+
+
+def _taken_over(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
+    found = restore_networks(workdir / _FROZEN, dataclasses.replace(config, phase="depthpose"))
+    return found[0] if found else {}
+
+
+def _teachers(config: Config) -> tuple[dict[str, Any], int]:
+    """Restores the best networks of the run that `config.depthpose` names, if they are those of the config."""
+    if not config.depthpose:
+        raise UserError(
+            "config.depthpose is empty: phase 2 is taught by the depth and pose networks of a run of phase 1; name its "
+            "folder with --config.depthpose=runs/NAME, or train the variant :basic, which needs none"
+        )
+    folder = pathlib.Path(config.depthpose)
+    stored_file = folder / "config.json"
+    if not stored_file.is_file():
+        raise UserError(
+            f"config.depthpose is {config.depthpose!r}: expected the folder of a run of phase 1, with config.json"
+        )
+    stored = config_lib.from_json(stored_file.read_text())
+    if stored.phase != "depthpose":
+        raise UserError(f"config.depthpose is {config.depthpose!r}, a run of phase {stored.phase!r}: name one of phase 1")
+    for name in ("model.depth", "model.pose", "model.rotation", "loss.normalize_all_disparities"):
+        section, field = name.split(".")
+        found, wanted = (getattr(getattr(c, section), field) for c in (stored, config))
+        if found != wanted:
+            raise UserError(
+                f"the run {config.depthpose} has {name} = {found!r}, but the config asks for {wanted!r}: name another run, "
+                f"or add --config.{name}={found}"
+            )
+    return restore_variables(folder, stored)
+
+
+def check_same_run(workdir: pathlib.Path, config: Config) -> None:
+    """Refuses to go on with a run whose networks are not those of the config.
+
+    Args:
+      workdir: The run's folder; nothing is checked if it holds no run yet.
+      config: The config of the command.
+
+    Raises:
+      UserError: The folder holds a run of other networks; the sentence names the field.
+    """
+    stored_file = workdir / "config.json"
+    if not stored_file.exists():
+        return
+    stored = config_lib.from_json(stored_file.read_text())
+    of_both = {"phase": (stored.phase, config.phase)}
+    if config.phase == "flow" and config.depthpose:
+        of_both["depthpose"] = stored.depthpose, config.depthpose
+    of_both |= {f"model.{name}": (getattr(stored.model, name), value) for name, value in vars(config.model).items()}
+    for name, (found, wanted) in of_both.items():
+        if found != wanted:
+            raise UserError(
+                f"{workdir} holds a run with {name} = {found!r}, but the config asks for {wanted!r}: "
+                "use the run's own config, or another --workdir"
+            )
