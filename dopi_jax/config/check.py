@@ -13,6 +13,7 @@ _CHOICES = {
     "model.depth": ("resnet6", "resnet_s6", "small"),
     "model.pose": ("b6", "small"),
     "model.flow": ("back2future", "small"),
+    "model.flow_bias": ("zero", "uniform"),
     "model.rotation": ("euler", "quaternion", "so3"),
     "loss.penalty": ("charbonnier", "power"),
     "loss.smoothness_normalization": ("max", "mean"),

@@ -31,6 +31,7 @@ class ModelConfig:
     depth: str = "resnet6"  # "resnet6" | "resnet_s6" | "small" (D1)
     pose: str = "b6"  # "b6" | "small"
     flow: str = "back2future"  # "back2future" | "small"; phase 2 alone has it
+    flow_bias: str = "zero"  # how its biases start: "zero" | "uniform", from U(0, 1) as in the published code
     rotation: str = "euler"  # "euler" | "quaternion" | "so3"
 
 

@@ -69,6 +69,7 @@ def apply_flow_variant(config: Config, variant: str) -> Config:
     released = _apply_row(config, variant, FLOW_ABLATIONS, config.flow_loss)
     if released:
         _release_networks(config)
+        config.model.flow_bias = "uniform"
         config.flow_loss.penalty = "power"  # D2
         config.flow_loss.sum_channels = True  # D6
         config.flow_loss.mask_inside_penalty = True  # D8

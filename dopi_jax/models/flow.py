@@ -31,6 +31,7 @@ class Architecture:
       shared_pyramid: whether the three images go through the same pyramid.
       shared_decoders: whether both directions go through the same decoders.
       normalised_features: whether features are compared by their correlation coefficient over the channels.
+      bias_init: of all biases.
     """
 
     pyramid_channels: tuple[int, ...]
@@ -38,6 +39,7 @@ class Architecture:
     shared_pyramid: bool = False
     shared_decoders: bool = False
     normalised_features: bool = False
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
 
 ARCHITECTURES = {
@@ -61,27 +63,36 @@ class FlowNet(nn.Module):
     velocity makes the two equal. The network assumes it only where it warps: both neighbours by the forward velocity.
 
     Kernels start Xavier-uniform and biases at zero. The authors' code draws the biases from U(0, 1), of which the paper
-    says nothing; untrained features are then near 1 on every level instead of fading to 0.003 on the coarsest.
+    says nothing; untrained features are then near 1 on every level instead of fading to 0.003 on the coarsest. Both are
+    here.
 
     Attributes:
       variant: "back2future" (9.0 M parameters, the paper's and the authors' released network) or "small" (1.0 M, for a
         CPU: fewer channels, one pyramid for all images and the same decoders for both directions).
       occlusion_head: whether to predict occlusion as well (3.2 M parameters more), which no loss here trains.
       shared_pyramid: whether one pyramid serves the three images (2.0 M parameters less); in "small" it always does.
+      bias: how biases start: "zero", or "uniform" for U(0, 1).
 
     Raises:
-      UserError: the variant is unknown.
+      UserError: the variant or the bias is unknown.
     """
 
     variant: str = "back2future"
     occlusion_head: bool = False
     shared_pyramid: bool = False
+    bias: str = "zero"
 
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(ARCHITECTURES)
+    BIASES: ClassVar[dict[str, nn.initializers.Initializer]] = {
+        "zero": nn.initializers.zeros,
+        "uniform": nn.initializers.uniform(1.0),
+    }
 
     def __post_init__(self):
         if self.variant not in self.VARIANTS:
             raise UserError(f"flow network variant is {self.variant!r}, expected one of: {', '.join(self.VARIANTS)}")
+        if self.bias not in self.BIASES:
+            raise UserError(f"flow network bias is {self.bias!r}, expected one of: {', '.join(self.BIASES)}")
         super().__post_init__()
 
     @nn.compact
@@ -105,7 +116,7 @@ class FlowNet(nn.Module):
         target_pyramid, neighbour_pyramid = self._pyramids(*(_imagenet_normalised(x) for x in (target, *sources)))
         velocities, levels = None, []
         for level in range(COARSEST_LEVEL, FINEST_LEVEL - 1, -1):
-            decode = Level(ARCHITECTURES[self.variant], FLOW_UNIT / 2**level, self.occlusion_head, name=f"level{level}")
+            decode = Level(self._architecture(), FLOW_UNIT / 2**level, self.occlusion_head, name=f"level{level}")
             velocities, occlusion = decode(target_pyramid[level - 1], neighbour_pyramid[level - 1], velocities)
             levels.insert(0, (*velocities, occlusion))
 
@@ -116,14 +127,19 @@ class FlowNet(nn.Module):
         # Under jit the compiler drops the scales that are not returned.
         return tuple(output if train else output[:1] for output in outputs)
 
+    def _architecture(self) -> Architecture:
+        of_variant = ARCHITECTURES[self.variant]
+        shared = of_variant.shared_pyramid or self.shared_pyramid
+        return dataclasses.replace(of_variant, shared_pyramid=shared, bias_init=self.BIASES[self.bias])
+
     def _pyramids(self, target: jax.Array, *sources: jax.Array) -> tuple[list[jax.Array], list[jax.Array]]:
         """Returns the features of the target, and those of both sources one after the other along the batch."""
-        architecture = ARCHITECTURES[self.variant]
-        if architecture.shared_pyramid or self.shared_pyramid:
-            pyramid = FeaturePyramid(architecture.pyramid_channels, name="pyramid")
+        architecture = self._architecture()
+        if architecture.shared_pyramid:
+            pyramid = FeaturePyramid(architecture, name="pyramid")
             return pyramid(target), pyramid(jnp.concatenate(sources))
         target, previous, following = (
-            FeaturePyramid(architecture.pyramid_channels, name=f"pyramid_{time}")(image)
+            FeaturePyramid(architecture, name=f"pyramid_{time}")(image)
             for time, image in zip(("target", "previous", "next"), (target, *sources), strict=True)
         )
         return target, [jnp.concatenate(pair) for pair in zip(previous, following, strict=True)]
@@ -133,17 +149,17 @@ class FeaturePyramid(nn.Module):
     """Features of an image at strides 2, 4, ..., two convolutions a level.
 
     Attributes:
-      channels: of each level.
+      architecture: of the network.
     """
 
-    channels: tuple[int, ...]
+    architecture: Architecture
 
     @nn.compact
     def __call__(self, x: jax.Array) -> list[jax.Array]:
         levels = []
-        for level, channels in enumerate(self.channels, 1):
-            x = _leaky_relu(conv(channels, 3, 2, name=f"conv{level}_0")(x))
-            x = _leaky_relu(conv(channels, 3, name=f"conv{level}_1")(x))
+        for level, channels in enumerate(self.architecture.pyramid_channels, 1):
+            x = _leaky_relu(conv(channels, 3, 2, bias_init=self.architecture.bias_init, name=f"conv{level}_0")(x))
+            x = _leaky_relu(conv(channels, 3, bias_init=self.architecture.bias_init, name=f"conv{level}_1")(x))
             levels.append(x)
         return levels
 
@@ -193,7 +209,7 @@ class Level(nn.Module):
         backward_input = jnp.concatenate([previous_costs, next_costs, *context[1]], axis=-1)
 
         def decoder(name: str) -> Decoder:
-            return Decoder(self.architecture.decoder_channels, name=name)
+            return Decoder(self.architecture, name=name)
 
         if self.architecture.shared_decoders:
             forward_decoder = backward_decoder = decoder("decoder")
@@ -210,16 +226,16 @@ class Decoder(nn.Module):
     """Plain stack of 3x3 convolutions, the last of which is linear and has two channels.
 
     Attributes:
-      channels: of the hidden layers.
+      architecture: of the network.
     """
 
-    channels: tuple[int, ...]
+    architecture: Architecture
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for layer, channels in enumerate(self.channels, 1):
-            x = _leaky_relu(conv(channels, name=f"conv{layer}")(x))
-        return conv(2, name="output")(x)
+        for layer, channels in enumerate(self.architecture.decoder_channels, 1):
+            x = _leaky_relu(conv(channels, bias_init=self.architecture.bias_init, name=f"conv{layer}")(x))
+        return conv(2, bias_init=self.architecture.bias_init, name="output")(x)
 
 
 def velocity_costs(features: jax.Array, neighbours: jax.Array) -> tuple[jax.Array, jax.Array]:

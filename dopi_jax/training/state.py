@@ -53,7 +53,11 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
     Returns:
       `Networks`.
     """
-    return Networks(DepthNet(model.depth, axis_name=axis_name), PoseNet(num_refs=2, variant=model.pose), FlowNet(model.flow))
+    return Networks(
+        DepthNet(model.depth, axis_name=axis_name),
+        PoseNet(num_refs=2, variant=model.pose),
+        FlowNet(model.flow, bias=model.flow_bias),
+    )
 
 
 def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array], SnippetGeometry]:

@@ -181,3 +181,14 @@ def test_wrong_number_of_sources_is_told():
     target, sources = frames()
     with pytest.raises(UserError, match="1 source images, expected 2"):
         FlowNet("small").apply(variables(FlowNet("small")), target, sources[:1])
+
+
+def test_biases_start_as_asked():
+    net = FlowNet("small", bias="uniform")
+    variables = jax.jit(net.init)(jax.random.key(0, impl="rbg"), *frames())
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    biases = np.concatenate([leaf for path, leaf in leaves if path[-1].key == "bias"])
+    assert 0 <= biases.min() < 0.02 and 0.98 < biases.max() <= 1
+    np.testing.assert_allclose(biases.mean(), 0.5, atol=0.05)
+    with pytest.raises(UserError, match=r"bias is 'one', expected one of: zero, uniform"):
+        FlowNet(bias="one")
