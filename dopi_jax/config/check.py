@@ -15,6 +15,8 @@ _CHOICES = {
     "model.flow": ("back2future", "small"),
     "model.flow_bias": ("zero", "uniform"),
     "model.rotation": ("euler", "quaternion", "so3"),
+    "loss.occlusion_rule": ("projection", "depth_comparison"),
+    "flow_loss.occlusion_rule": ("projection", "depth_comparison"),
     "loss.penalty": ("charbonnier", "power"),
     "loss.smoothness_normalization": ("max", "mean"),
     "flow_loss.penalty": ("charbonnier", "power"),

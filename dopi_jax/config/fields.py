@@ -40,7 +40,8 @@ class ReconstructionConfig:
     """How an image that was reconstructed from its neighbour is compared, and which pixels count, in both phases."""
 
     occlusion: bool = True  # multiply by the masks of eq. 5 ("Occ")
-    occlusion_tolerance: float = 0.0  # relative depth difference within one surface; 0 is the paper's rule
+    occlusion_rule: str = "projection"  # "projection" (the paper's) | "depth_comparison" (see docs/occlusion.md)
+    occlusion_tolerance: float = 0.0  # relative depth difference within one surface; 0 is the paper's, 0.05 for comparison
     occlusion_rounds: int = 1  # mutual projections (Remark 1)
     less_than_mean: bool = True  # multiply by the mask of eq. 6 ("LTM")
     less_than_mean_factor: float = 1.0  # times the mean; 3 is about what the published code does in phase 1 (D7)

@@ -1,8 +1,8 @@
 """Evaluation protocols: numpy in float64, one unbatched sample at a time, no JAX and no TensorFlow.
 
 `depth` compares depth maps with lidar as on the Eigen test list, `pose` compares camera motion as in the paper's
-Table III and as the KITTI odometry benchmark does, `flow` compares optical flow as KITTI 2015 does, `tables` prints
-results beside the paper's.
+Table III and as the KITTI odometry benchmark does, `flow` compares optical flow as KITTI 2015 does, `occlusion` compares
+masks, `tables` prints results beside the paper's.
 """
 
 from dopi_jax.evaluation.depth import (
@@ -23,6 +23,7 @@ from dopi_jax.evaluation.flow import (
     tolerated_error,
     zero_flow_baseline,
 )
+from dopi_jax.evaluation.occlusion import occlusion_metrics, pool_occlusion_metrics
 from dopi_jax.evaluation.pose import (
     align_trajectory,
     chain,
@@ -63,7 +64,9 @@ __all__ = [
     "flow_table",
     "join_snippets",
     "kitti_odometry_errors",
+    "occlusion_metrics",
     "paper_table",
+    "pool_occlusion_metrics",
     "pose_table",
     "regional_flow_metrics",
     "render_table",

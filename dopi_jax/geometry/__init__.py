@@ -31,7 +31,13 @@ from dopi_jax.geometry.camera import (
 )
 
 # Occlusion.
-from dopi_jax.geometry.occlusion import OcclusionMasks, forward_backward_mask, occlusion_masks, z_buffer
+from dopi_jax.geometry.occlusion import OcclusionMasks, occlusion_masks, z_buffer
+from dopi_jax.geometry.other_occlusion_rules import (
+    depth_comparison_masks,
+    depth_inconsistency,
+    forward_backward_mask,
+    range_map_mask,
+)
 
 # Poses.
 from dopi_jax.geometry.pose import compose_poses, invert_pose, pose_from_vector, vector_from_pose
@@ -47,6 +53,8 @@ __all__ = [
     "bilinear_sample",
     "compose_poses",
     "crop_intrinsics",
+    "depth_comparison_masks",
+    "depth_inconsistency",
     "flip_intrinsics",
     "forward_backward_mask",
     "invert_pose",
@@ -54,6 +62,7 @@ __all__ = [
     "pixel_grid",
     "pose_from_vector",
     "project",
+    "range_map_mask",
     "rigid_flow",
     "scale_intrinsics",
     "transform_points",

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from dopi_jax.geometry.pose import invert_pose
 from dopi_jax.geometry.sampling import SNAP, is_inside
-from dopi_jax.geometry.warp import Landing, land, warp_by_flow
+from dopi_jax.geometry.warp import Landing, land
 
 _ROUNDING = 1e-6
 """Relative difference of depth that float32 cannot tell from none."""
@@ -102,31 +102,6 @@ def occlusion_masks(
         target_masks = target_masks._replace(blank=_reached(in_target, seen_source))
         source_masks = source_masks._replace(blank=_reached(in_source, seen_target))
     return target_masks
-
-
-def forward_backward_mask(
-    forward: chex.Array, backward: chex.Array, relative: float = 0.01, absolute: float = 0.5
-) -> chex.Array:
-    """Returns where two opposite flows undo each other: the usual learned-flow rule for occlusion, for comparison.
-
-    A pixel is consistent if |f + b'|^2 < relative (|f|^2 + |b'|^2) + absolute, b' being the backward flow sampled at the
-    place where the forward flow leads.
-
-    Args:
-      forward: Flow [H, W, 2] from target to source, in pixels.
-      backward: Flow [H, W, 2] from source to target, in pixels.
-      relative: Share of the squared motion that may remain.
-      absolute: Squared pixels that may remain.
-
-    Returns:
-      Boolean [H, W], True = consistent and inside the source image, without gradient.
-    """
-    chex.assert_equal_shape([forward, backward])
-    forward, backward = jax.lax.stop_gradient((forward, backward))
-    returning, inside = warp_by_flow(backward, forward)
-    remaining = jnp.sum((forward + returning) ** 2, axis=-1)
-    motion = jnp.sum(forward**2, axis=-1) + jnp.sum(returning**2, axis=-1)
-    return inside & (remaining < relative * motion + absolute)
 
 
 def _masks(outgoing: Landing, incoming: Landing, tolerance: float) -> OcclusionMasks:

@@ -71,6 +71,24 @@ def bilinear_sample(
     return values, inside
 
 
+def corners(image: chex.Array, pixels: chex.Array) -> tuple[chex.Array, chex.Array]:
+    """Returns the four values that `bilinear_sample` would mix, and their shares.
+
+    Args:
+      image: Map [H, W].
+      pixels: Finite positions [..., 2] = (x, y); outside the image those of the nearest position inside.
+
+    Returns:
+      Values [..., 4] and weights [..., 4] that sum to 1.
+    """
+    height, width = image.shape
+    x, left, right = _cell(pixels[..., 0], width)
+    y, top, bottom = _cell(pixels[..., 1], height)
+    rows, columns = jnp.stack([top, top, bottom, bottom], -1), jnp.stack([left, right, left, right], -1)
+    weights = jnp.concatenate([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], axis=-1)
+    return image[rows, columns], weights
+
+
 def _cell(position: chex.Array, size: int) -> tuple[chex.Array, chex.Array, chex.Array]:
     """Returns, along one axis, the weight [..., 1] of the far neighbour and the indices of the near and the far one."""
     # Not jnp.clip: its gradient is zero on the border itself, where positions are legitimate.

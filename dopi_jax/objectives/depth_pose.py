@@ -16,6 +16,7 @@ from dopi_jax.objectives.reconstruction import (
     SourceView,
     compare,
     mean_pool,
+    occlusion_masks,
     reconstruction_loss,
     view_diagnostics,
 )
@@ -99,15 +100,7 @@ def view_source(
       A `SourceView`; only `warped` and `error` carry gradient.
     """
     warped, _ = geometry.warp_by_depth(source, depth, K, source_from_target)
-    masks = geometry.occlusion_masks(
-        depth,
-        source_depth,
-        K,
-        source_from_target,
-        tolerance=config.occlusion_tolerance,
-        rounds=config.occlusion_rounds,
-    )
-    return compare(target, warped, masks, config)
+    return compare(target, warped, occlusion_masks(depth, source_depth, K, source_from_target, config), config)
 
 
 def depth_pose_objective(

@@ -16,6 +16,7 @@ from dopi_jax.objectives.reconstruction import (
     SourceView,
     compare,
     mean_pool,
+    occlusion_masks,
     reconstruction_loss,
     view_diagnostics,
 )
@@ -78,9 +79,7 @@ def rigid_views(
         scaled = geometry.scale_intrinsics(K, 2.0**-scale, 2.0**-scale)
 
         def one_source(source_depth, pose):
-            masks = geometry.occlusion_masks(
-                depth, source_depth, scaled, pose, tolerance=config.occlusion_tolerance, rounds=config.occlusion_rounds
-            )
+            masks = occlusion_masks(depth, source_depth, scaled, pose, config)
             return RigidView(geometry.rigid_flow(depth, scaled, pose), masks)
 
         return jax.vmap(one_source)(jnp.stack(source_depths), source_from_target)

@@ -29,6 +29,27 @@ class SourceView(NamedTuple):
     kept: chex.Array
 
 
+def occlusion_masks(
+    depth: chex.Array, source_depth: chex.Array, K: chex.Array, source_from_target: chex.Array, config: ReconstructionConfig
+) -> geometry.OcclusionMasks:
+    """Returns what of the target can be seen in a source, by the rule of the config.
+
+    Args:
+      depth: Target depth [H, W].
+      source_depth: Source depth [H, W].
+      K: Intrinsics [3, 3].
+      source_from_target: Pose [4, 4].
+      config: The rule and its tolerance.
+
+    Returns:
+      Masks without gradient.
+    """
+    views = depth, source_depth, K, source_from_target
+    if config.occlusion_rule == "depth_comparison":
+        return geometry.depth_comparison_masks(*views, tolerance=config.occlusion_tolerance)
+    return geometry.occlusion_masks(*views, tolerance=config.occlusion_tolerance, rounds=config.occlusion_rounds)
+
+
 def compare(
     target: chex.Array, warped: chex.Array, masks: geometry.OcclusionMasks, config: ReconstructionConfig
 ) -> SourceView:

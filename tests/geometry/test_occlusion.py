@@ -193,10 +193,3 @@ def test_z_buffer_keeps_the_nearest_and_ignores_the_rest():
     np.testing.assert_array_equal(buffer, [[inf, 3, inf], [inf, inf, 7]])
     order = jnp.array([5, 3, 1, 0, 2, 4])
     np.testing.assert_array_equal(geometry.z_buffer(pixels[order], z[order], valid[order], 2, 3), buffer)
-
-
-def test_forward_backward_rule():
-    forward = jnp.zeros((6, 8, 2)).at[..., 0].set(2.0)
-    assert geometry.forward_backward_mask(forward, -forward)[:, :6].all()
-    assert not geometry.forward_backward_mask(forward, -forward)[:, 6:].any()  # leaves the image
-    assert not geometry.forward_backward_mask(forward, forward).any()

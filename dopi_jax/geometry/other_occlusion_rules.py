@@ -1,0 +1,126 @@
+"""Other ways to decide what is occluded: one that compares depths, and those of other methods, for comparison."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dopi_jax.geometry.camera import pixel_grid
+from dopi_jax.geometry.occlusion import OcclusionMasks
+from dopi_jax.geometry.sampling import bilinear_sample, corners, is_inside
+from dopi_jax.geometry.warp import land, warp_by_flow
+
+
+def depth_comparison_masks(
+    target_depth: chex.Array,
+    source_depth: chex.Array,
+    K: chex.Array,
+    source_from_target: chex.Array,
+    *,
+    tolerance: float = 0.05,
+) -> OcclusionMasks:
+    """Returns which target pixels can be seen in the source, by comparing their depth there with the source's own depth.
+
+    A pixel is hidden if more than half of what bilinear interpolation would take from the source lies nearer than the pixel
+    itself. Unlike `occlusion_masks` it does not depend on how densely pixels land, so nothing is lost to stripes where the
+    scene shrinks, and no hole opens where it grows. It needs a depth of the source that is as good as the target's.
+
+    Args:
+      target_depth: Target depth [H, W]. Pixels without a finite, positive depth land nowhere.
+      source_depth: Source depth [H, W], in the same unit. What has no finite, positive depth hides nothing.
+      K: Intrinsics [3, 3] of both views.
+      source_from_target: Pose [4, 4].
+      tolerance: Relative difference of depth up to which two depths are those of one surface.
+
+    Returns:
+      `OcclusionMasks` of the target, without gradient: `edge` as in `occlusion_masks`, hidden pixels False in `blank`;
+      `overlap` is True everywhere.
+    """
+    chex.assert_rank([target_depth, source_depth], 2)
+    chex.assert_equal_shape([target_depth, source_depth])
+    height, width = source_depth.shape
+    target_depth, source_depth, K, source_from_target = jax.lax.stop_gradient(
+        (target_depth, source_depth, K, source_from_target)
+    )
+    landing = land(target_depth, K, source_from_target)
+    edge = landing.valid & is_inside(landing.pixels, height, width)
+    usable = jnp.isfinite(source_depth) & (source_depth > 0)
+    depths, weights = corners(jnp.where(usable, source_depth, jnp.inf), landing.pixels)
+    nearer = landing.z[..., None] > (1 + tolerance) * depths
+    hidden = edge & (jnp.sum(jnp.where(nearer, weights, 0.0), axis=-1) > 0.5)
+    return OcclusionMasks(edge, jnp.ones_like(edge), ~hidden)
+
+
+def forward_backward_mask(
+    forward: chex.Array, backward: chex.Array, relative: float = 0.01, absolute: float = 0.5
+) -> chex.Array:
+    """Returns where two opposite flows undo each other: the usual learned-flow rule for occlusion, for comparison.
+
+    A pixel is consistent if |f + b'|^2 < relative (|f|^2 + |b'|^2) + absolute, b' being the backward flow sampled at the
+    place where the forward flow leads.
+
+    Args:
+      forward: Flow [H, W, 2] from target to source, in pixels.
+      backward: Flow [H, W, 2] from source to target, in pixels.
+      relative: Share of the squared motion that may remain.
+      absolute: Squared pixels that may remain.
+
+    Returns:
+      Boolean [H, W], True = consistent and inside the source image, without gradient.
+    """
+    chex.assert_equal_shape([forward, backward])
+    forward, backward = jax.lax.stop_gradient((forward, backward))
+    returning, inside = warp_by_flow(backward, forward)
+    remaining = jnp.sum((forward + returning) ** 2, axis=-1)
+    motion = jnp.sum(forward**2, axis=-1) + jnp.sum(returning**2, axis=-1)
+    return inside & (remaining < relative * motion + absolute)
+
+
+def range_map_mask(backward: chex.Array, threshold: float = 0.5) -> chex.Array:
+    """Returns which pixels the backward flow leads to: the rule of methods that splat a map of ones, for comparison.
+
+    Every source pixel gives its weight to the four target pixels around the place that it flows to; where less than the
+    threshold arrives, nothing in the source shows the pixel.
+
+    Args:
+      backward: Flow [H, W, 2] from source to target, in pixels.
+      threshold: Share of a pixel that must arrive.
+
+    Returns:
+      Boolean [H, W], True = reached, without gradient.
+    """
+    height, width, _ = backward.shape
+    position = jax.lax.stop_gradient(pixel_grid(height, width) + backward)
+    position = jnp.where(jnp.isfinite(position), position, -2.0)
+    corner = jnp.floor(position)
+    share = position - corner
+    arrived = jnp.zeros((height, width))
+    for dx in (0, 1):
+        for dy in (0, 1):
+            x, y = corner[..., 0] + dx, corner[..., 1] + dy
+            weight = jnp.abs(1 - dx - share[..., 0]) * jnp.abs(1 - dy - share[..., 1])
+            weight = jnp.where((x >= 0) & (x < width) & (y >= 0) & (y < height), weight, 0.0)
+            column, row = (jnp.clip(c, 0, size - 1).astype(jnp.int32) for c, size in ((x, width), (y, height)))
+            arrived = arrived.at[row, column].add(weight)
+    return arrived >= threshold
+
+
+def depth_inconsistency(
+    target_depth: chex.Array, source_depth: chex.Array, K: chex.Array, source_from_target: chex.Array
+) -> chex.Array:
+    """Returns how much the depths of two views contradict each other: the soft occlusion weight of SC-SfMLearner, inverted.
+
+    Args:
+      target_depth: Target depth [H, W].
+      source_depth: Source depth [H, W], in the same unit.
+      K: Intrinsics [3, 3] of both views.
+      source_from_target: Pose [4, 4].
+
+    Returns:
+      |z - z'| / (z + z') in [0, 1] at every target pixel [H, W], z being its depth in the source camera and z' the source's
+      own depth there, without gradient; 1 where it is not inside the source image.
+    """
+    landing = land(target_depth, K, source_from_target)
+    there, inside = bilinear_sample(source_depth[..., None], landing.pixels, "border")
+    there = there[..., 0]
+    difference = jnp.abs(landing.z - there) / (landing.z + there)
+    return jax.lax.stop_gradient(jnp.where(inside & landing.valid, difference, 1.0))
