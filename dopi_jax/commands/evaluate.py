@@ -1,14 +1,19 @@
-"""`python evaluate.py --task depth|pose|flow`: a run's trained networks measured by the paper's protocols."""
+"""`python evaluate.py --task depth|pose|flow|occlusion`: a run's trained networks measured by the paper's protocols."""
 
 from absl import flags
 
-from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_pose
+from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_occlusion, evaluate_pose
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.errors import UserError
 from dopi_jax.training.trained import check_same_run
 
-_TASKS = {"depth": evaluate_depth.evaluate, "pose": evaluate_pose.evaluate, "flow": evaluate_flow.evaluate}
+_TASKS = {
+    "depth": evaluate_depth.evaluate,
+    "pose": evaluate_pose.evaluate,
+    "flow": evaluate_flow.evaluate,
+    "occlusion": evaluate_occlusion.evaluate,
+}
 _TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(_TASKS)}.")
 _SUBMISSION = flags.DEFINE_bool("write-submission", False, "With --task flow: write the KITTI server's folder instead.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Which checkpoint: best (by validation) or latest.")
@@ -32,6 +37,11 @@ def main() -> None:
         check_same_run(workdir, config)
     command_flags.use_compilation_cache()
     command_flags.tell_warnings_as_notes()
-    run = EvaluationRun.open(workdir, command_flags.overrides(), _CHECKPOINT.value)
+    on_street = _TASK.value == "occlusion"  # which needs no data set, and says something before anything is trained
+    if on_street and not (workdir / "config.json").exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        run = EvaluationRun(config, None, workdir, {}, 0)
+    else:
+        run = EvaluationRun.open(workdir, command_flags.overrides(), _CHECKPOINT.value, needs_data=not on_street)
     task = evaluate_flow.submit if _SUBMISSION.value else _TASKS[_TASK.value]
     task(run)

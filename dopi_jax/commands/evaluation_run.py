@@ -20,26 +20,29 @@ class EvaluationRun:
 
     Attributes:
       config: The run's config, with the command's overrides.
-      root: The data root.
+      root: The data root; None for a task that needs no data.
       workdir: The run's folder.
-      variables: The networks' variables, as `dopi_jax.predict` takes them.
+      variables: The networks' variables, as `dopi_jax.predict` takes them; {} if nothing has been trained.
       step: The step they were saved at.
     """
 
     config: Config
-    root: pathlib.Path
+    root: pathlib.Path | None
     workdir: pathlib.Path
     variables: Mapping[str, Any]
     step: int
 
     @classmethod
-    def open(cls, workdir: pathlib.Path, overrides: Mapping[str, Any], which: str) -> "EvaluationRun":
+    def open(
+        cls, workdir: pathlib.Path, overrides: Mapping[str, Any], which: str, needs_data: bool = True
+    ) -> "EvaluationRun":
         """Opens a run's folder.
 
         Args:
           workdir: The run's folder.
           overrides: Values of config fields by dotted name, which replace the stored ones.
           which: "best" or "latest" checkpoint.
+          needs_data: Whether the task reads a data set.
 
         Returns:
           The run.
@@ -63,7 +66,7 @@ class EvaluationRun:
                 )
             setattr(section, field, value)
         config_lib.check(config)
-        root = find_data_root(config.data.root)
+        root = find_data_root(config.data.root) if needs_data else None
         variables, step = restore_variables(workdir, config, which)
         return cls(config, root, workdir, variables, step)
 

@@ -114,6 +114,10 @@ class Street:
             self._moving(hits).reshape(shape),
         )
 
+    def frame_depth(self, number: int) -> np.ndarray:
+        """Returns the depth [H, W] of a frame in metres, inf in the sky, without drawing its image."""
+        return self._hits(number).depth.reshape(self.height, self.width)
+
     def pair(self, target: int, source: int) -> PairTruth:
         """Returns how the pixels of the target frame move to the source frame.
 

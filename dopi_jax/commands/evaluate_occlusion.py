@@ -1,0 +1,196 @@
+"""Occlusion masks on the procedural street, whose visibility is known from casting rays: the paper's masks and other rules.
+
+True depth shows what a rule can do; the depth, motion and flow of a run show what is left of it with what was learnt.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from dopi_jax import evaluation, geometry, predict, visualization
+from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.config import Config
+from dopi_jax.data.images import network_input
+from dopi_jax.synthetic import OUT_OF_VIEW, VISIBLE, PairTruth, Street
+
+_FIRST_SEED = 9000  # of streets that nothing is trained on and nothing was chosen by
+_STREETS = 12
+_TARGET = 8  # of the frames of a street
+_DIRECTIONS = {"forward": 1, "backward": -1}  # of driving, from the target to the source
+_FAR = 1e4  # metres, for the sky
+_TOLERANCE = 0.05
+_PAPER = "paper: edge, overlap, blank"
+_COMPARISON = f"depth comparison, {_TOLERANCE:.0%}"
+_INCONSISTENT = 0.05  # of |z - z'| / (z + z')
+_INCONSISTENCY = f"depth inconsistency > {_INCONSISTENT}"
+_TOLERANT = f"paper, tolerance {_TOLERANCE:.0%}"
+_FORWARD_BACKWARD, _RANGE_MAP = "forward-backward flow", "range map of the flow"
+_ORDER = ["edge", "overlap", "blank", _PAPER, _TOLERANT, _COMPARISON, _INCONSISTENCY, _FORWARD_BACKWARD, _RANGE_MAP]
+
+Masks = Mapping[str, np.ndarray]
+"""What each rule calls not visible, boolean [H, W], by its name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Views:
+    """What is known, or believed, of one pair of frames.
+
+    Attributes:
+      target_depth: [H, W].
+      source_depth: [H, W].
+      pose: `source_from_target` [4, 4].
+      flow: From target to source [H, W, 2]; None if there is none.
+      reverse_flow: From source to target [H, W, 2].
+    """
+
+    target_depth: np.ndarray | None
+    source_depth: np.ndarray | None
+    pose: np.ndarray | None
+    flow: np.ndarray | None
+    reverse_flow: np.ndarray | None
+
+
+def evaluate(run: EvaluationRun) -> None:
+    """Prints and writes precision, recall and F1 of what is called not visible.
+
+    Args:
+      run: The run; one without trained networks gives the rows of true depth alone.
+    """
+    height, width = run.image_size
+    learned = _learned_views(run.config, run.variables) if run.variables else None
+    results: dict[tuple[str, str, str], list[dict]] = {}
+    pictures = []
+    for seed in tqdm(range(_FIRST_SEED, _FIRST_SEED + _STREETS), unit="street"):
+        street = Street(seed, 2 * _TARGET, height, width)
+        images = {n: street.frame(n).image for n in range(_TARGET - 2, _TARGET + 3)} if learned else {}
+        for direction, step in _DIRECTIONS.items():
+            truth = street.pair(_TARGET, _TARGET + step)
+            believed = {"true": _true_views(street, step)} | (learned(images, street.K, step) if learned else {})
+            for source, views in believed.items():
+                for rule, hidden in _rules(views, street.K).items():
+                    for region, metrics in _compare(truth, hidden).items():
+                        results.setdefault((region, source, rule), []).append({"direction": direction, **metrics})
+            if seed == _FIRST_SEED:
+                pictures.append(_picture(street, truth, _rules(believed["true"], street.K)))
+
+    summary, rows = {}, []
+    for (region, source, rule), found in results.items():
+        pooled = {
+            direction: evaluation.pool_occlusion_metrics([m for m in found if m["direction"] == direction])
+            for direction in _DIRECTIONS
+        }
+        summary.setdefault(region, {}).setdefault(source, {})[rule] = pooled
+        rows += [{"region": region, "geometry": source, "rule": rule, "direction": d, **m} for d, m in pooled.items()]
+    tables = [_table(region, by_source) for region, by_source in summary.items()]
+    Image.fromarray(visualization.stack_panels(pictures)).save(run.results_folder() / "occlusion.png")
+    run.write_results("occlusion", "\n\n".join(tables), {"streets": _STREETS, **summary}, rows)
+
+
+def _true_views(street: Street, step: int) -> _Views:
+    target, source = street.frame_depth(_TARGET), street.frame_depth(_TARGET + step)
+    return _Views(
+        np.minimum(target, _FAR),
+        np.minimum(source, _FAR),
+        street.source_from_target(_TARGET, _TARGET + step),
+        street.pair(_TARGET, _TARGET + step).flow,
+        street.pair(_TARGET + step, _TARGET).flow,
+    )
+
+
+def _learned_views(config: Config, variables: Mapping) -> Callable[[Mapping[int, np.ndarray], np.ndarray, int], dict]:
+    """A function (images by frame, K, step) -> {"learned": views} by the networks that the run has."""
+    predict_disparity = predict.make_predict_disparity(config) if "depth" in variables else None
+    predict_poses = predict.make_predict_poses(config) if "pose" in variables else None
+    predict_flow = predict.make_predict_flow(config) if "flow" in variables else None
+
+    def snippet(images: Mapping[int, np.ndarray], frame: int):
+        previous, target, following = (network_input(images[frame + offset])[None] for offset in (-1, 0, 1))
+        return target, np.stack([previous, following], axis=1)
+
+    def views(images: Mapping[int, np.ndarray], K: np.ndarray, step: int) -> dict[str, _Views]:
+        target, sources = snippet(images, _TARGET)
+        toward, back = (1, 0) if step > 0 else (0, 1)  # of the sources, t-1 and t+1
+        depths = pose = flow = reverse = None
+        if predict_disparity:
+            both = np.concatenate([target, sources[:, toward]])
+            disparities = np.asarray(predict_disparity(variables, both))
+            if config.loss.normalize_all_disparities:
+                disparities = disparities / disparities.max(axis=(1, 2), keepdims=True)
+            depths = 1 / disparities
+            pose = np.asarray(predict_poses(variables, target, sources))[0, toward]
+        if predict_flow:
+            flow = np.asarray(predict_flow(variables, target, sources))[0, toward]
+            reverse = np.asarray(predict_flow(variables, *snippet(images, _TARGET + step)))[0, back]
+        return {"learned": _Views(*((None, None) if depths is None else depths), pose, flow, reverse)}
+
+    return views
+
+
+@jax.jit
+def _depth_rules(target_depth, source_depth, K, pose) -> dict[str, jax.Array]:
+    paper = geometry.occlusion_masks(target_depth, source_depth, K, pose)
+    tolerant = geometry.occlusion_masks(target_depth, source_depth, K, pose, tolerance=_TOLERANCE)
+    compared = geometry.depth_comparison_masks(target_depth, source_depth, K, pose, tolerance=_TOLERANCE)
+    return {
+        "edge": ~paper.edge,
+        "overlap": ~paper.overlap,
+        "blank": ~paper.blank,
+        _PAPER: ~paper.visible,
+        _TOLERANT: ~tolerant.visible,
+        _COMPARISON: ~compared.visible,
+        _INCONSISTENCY: geometry.depth_inconsistency(target_depth, source_depth, K, pose) > _INCONSISTENT,
+    }
+
+
+@jax.jit
+def _flow_rules(flow, reverse_flow) -> dict[str, jax.Array]:
+    _, inside = geometry.warp_by_flow(flow, flow)
+    return {
+        _FORWARD_BACKWARD: ~geometry.forward_backward_mask(flow, reverse_flow),
+        _RANGE_MAP: ~(geometry.range_map_mask(reverse_flow) & inside),
+    }
+
+
+def _rules(views: _Views, K: np.ndarray) -> Masks:
+    found = {}
+    if views.target_depth is not None:
+        found |= _depth_rules(*(np.float32(x) for x in (views.target_depth, views.source_depth, K, views.pose)))
+    if views.flow is not None:
+        found |= _flow_rules(np.float32(views.flow), np.float32(views.reverse_flow))
+    # Under jit a dict comes back sorted by name; the tables go from the paper's masks to those of others.
+    return {name: np.asarray(found[name]) for name in sorted(found, key=_ORDER.index)}
+
+
+def _compare(truth: PairTruth, hidden: np.ndarray) -> dict[str, dict]:
+    """Over the whole image, and inside: without what leaves the image. What moves by itself is no subject of geometry."""
+    static = ~truth.moving
+    inside = static & (truth.visibility != OUT_OF_VIEW)
+    not_visible = truth.visibility != VISIBLE
+    return {
+        "whole image": evaluation.occlusion_metrics(not_visible, hidden, static),
+        "inside the image": evaluation.occlusion_metrics(not_visible, hidden, inside),
+    }
+
+
+def _table(region: str, by_source: Mapping[str, Mapping[str, Mapping]]) -> str:
+    headers = ["rule", "geometry", *(f"{d} {name}" for d in _DIRECTIONS for name in ("P", "R", "F1"))]
+    rows = []
+    for source, rules in by_source.items():
+        for rule, pooled in rules.items():
+            if region == "inside the image" and rule == "edge":
+                continue
+            cells = [pooled[d][name] for d in _DIRECTIONS for name in ("precision", "recall", "f1")]
+            rows.append([rule, source, *cells])
+        rows.append(None)
+    return evaluation.render_table(f"Pixels that are not visible, {region}, {_STREETS} streets", headers, rows[:-1])
+
+
+def _picture(street: Street, truth: PairTruth, rules: Masks) -> list[np.ndarray]:
+    """The target under the truth (red is not visible), the paper's masks, and the comparison of depths."""
+    image = street.frame(_TARGET).image
+    shown = [truth.visibility != VISIBLE, rules[_PAPER], rules[_COMPARISON]]
+    return [visualization.mask_overlay(image, ~hidden) for hidden in shown]

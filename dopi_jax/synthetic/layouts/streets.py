@@ -1,0 +1,21 @@
+"""Which street a recording shows."""
+
+import zlib
+
+from dopi_jax.synthetic.street import Street
+
+
+def make_street(recording: str, frames: int, seed: int, size: tuple[int, int]) -> Street:
+    """Returns the street of a recording.
+
+    The recording's name takes part: no two recordings share a street, not even in different data sets, so that what is
+    trained on one may be tested on another.
+
+    Args:
+      recording: its name, such as "kitti_odometry 09".
+      frames: its length.
+      seed: of the data set.
+      size: (height, width) of the images in pixels.
+    """
+    height, width = size
+    return Street(zlib.crc32(f"{recording} {seed}".encode()), frames, height, width)
