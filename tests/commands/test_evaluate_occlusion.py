@@ -16,7 +16,7 @@ def few_streets(monkeypatch):
 
 
 def test_true_geometry_needs_no_run_and_no_data(command, few_streets, tmp_path):
-    size = ("--config.data.height=96", "--config.data.width=320")
+    size = ("--config.data.height=192", "--config.data.width=640")
     said = command("evaluate", "--task=occlusion", f"--workdir={tmp_path}", *size)
     assert said.status == 0, said.err
     assert "Pixels that are not visible, inside the image, 2 streets" in said.out
@@ -29,7 +29,7 @@ def test_true_geometry_needs_no_run_and_no_data(command, few_streets, tmp_path):
     assert compared["forward"]["f1"] > 0.8 and compared["backward"]["f1"] > 0.8
     # Where a static pixel leaves the image is known exactly.
     assert summary["whole image"]["true"]["edge"]["forward"]["precision"] > 0.99
-    assert Image.open(tmp_path / "evaluation/occlusion.png").size == (3 * 320 + 8, 2 * 96 + 4)
+    assert Image.open(tmp_path / "evaluation/occlusion.png").size == (3 * 640 + 8, 2 * 192 + 4)
 
 
 def test_a_run_is_measured_beside_the_truth(command, few_streets, trained_flow):
