@@ -14,6 +14,7 @@ _TASKS = {
     "flow": evaluate_flow.evaluate,
     "occlusion": evaluate_occlusion.evaluate,
 }
+_RUN_OF_TASK = {"flow": "kitti_flow"}  # where another than the default config's is meant
 _TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(_TASKS)}.")
 _SUBMISSION = flags.DEFINE_bool("write-submission", False, "With --task flow: write the KITTI server's folder instead.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Which checkpoint: best (by validation) or latest.")
@@ -32,7 +33,7 @@ def main() -> None:
     if _CHECKPOINT.value not in ("best", "latest"):
         raise UserError(f"--checkpoint is {_CHECKPOINT.value!r}: expected best or latest")
     config = command_flags.config()
-    workdir = command_flags.workdir()
+    workdir = command_flags.workdir(_RUN_OF_TASK.get(_TASK.value))
     if command_flags.config_is_named():
         check_same_run(workdir, config)
     command_flags.use_compilation_cache()

@@ -60,9 +60,14 @@ def overrides() -> dict[str, Any]:
     return config_flags.get_override_values(flags.FLAGS["config"])
 
 
-def workdir() -> pathlib.Path:
-    """Returns the run's folder: --workdir, else runs/<config name>."""
-    return pathlib.Path(_WORKDIR.value or pathlib.Path("runs") / flags.FLAGS.config.name)
+def workdir(default_run: str | None = None) -> pathlib.Path:
+    """Returns the run's folder: --workdir, else runs/<config name>.
+
+    Args:
+      default_run: Name to take instead of the default config's if neither a config nor a folder is named.
+    """
+    name = default_run if default_run and not config_is_named() else flags.FLAGS.config.name
+    return pathlib.Path(_WORKDIR.value or pathlib.Path("runs") / name)
 
 
 def use_compilation_cache() -> None:

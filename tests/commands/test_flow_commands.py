@@ -68,6 +68,13 @@ def test_evaluation_prints_the_network_alone_first_and_then_rigid_and_composite(
     assert summary["dopi_jax, flow network"]["all"]["epe"] == pytest.approx(validated, rel=1e-4)
 
 
+def test_the_task_flow_means_the_run_of_phase_2_unless_another_is_named(command):
+    said = command("evaluate", "--task=flow")
+    assert said.status == 1 and "no run in runs/kitti_flow: expected runs/kitti_flow/config.json" in said.err
+    said = command("evaluate", "--task=flow", "--config=configs/kitti_depthpose_small.py:occ")
+    assert said.status == 1 and "no run in runs/kitti_depthpose_small_occ: expected" in said.err
+
+
 def test_depth_and_motion_of_a_run_of_phase_2_are_those_of_its_teachers(command, trained_flow):
     said = command("evaluate", "--task=depth", f"--workdir={trained_flow.workdir}")
     assert said.status == 0, said.err
