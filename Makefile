@@ -1,10 +1,10 @@
-# make setup | test | test-all | lint. Every target makes .venv by itself.
+# make setup | demo | test | test-all | lint. Every target makes .venv by itself.
 PYTHON ?= python3
 VENV := .venv
 # A machine with an NVIDIA driver gets the CUDA build of JAX.
 REQUIREMENTS := $(if $(shell command -v nvidia-smi 2>/dev/null),requirements.txt,requirements-cpu.txt)
 
-.PHONY: setup test test-all lint clean
+.PHONY: setup demo test test-all lint clean
 
 setup: $(VENV)/.ready
 
@@ -15,6 +15,9 @@ $(VENV)/.ready: requirements.txt requirements-cpu.txt pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet -r $(REQUIREMENTS)
 	$(VENV)/bin/python -m pip install --quiet --no-deps -e .
 	@touch $@
+
+demo: $(VENV)/.ready
+	$(VENV)/bin/python -m dopi_jax.commands.demo
 
 test: $(VENV)/.ready
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"

@@ -32,12 +32,13 @@ def get_config(variant: str = "") -> Config:
     config.model.depth = "small"
     config.model.pose = "small"
     config.loss.scales = 4
+    config.loss.smoothness = 0.01
     config.loss.less_than_mean_factor = 3.0
     config.optimizer.learning_rate = 5e-4
     config.optimizer.decay_after = 0.75
-    config.train.steps = 2000
+    config.train.steps = 1500
     config.train.log_every = 25
     config.train.image_every = 500
-    config.train.validate_every = 200
-    config.train.checkpoint_every = 200
+    config.train.validate_every = 250
+    config.train.checkpoint_every = 250
     return apply_variant(config, variant)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from dopi_jax.config import ABLATIONS, Config, apply_variant, check, field_types, from_json, to_json
+from dopi_jax.config import ABLATIONS, Config, apply_flow_variant, apply_variant, check, field_types, from_json, to_json
 from dopi_jax.errors import UserError
 from dopi_jax.models import DepthNet, PoseNet
 
@@ -134,5 +134,31 @@ def test_field_types_name_every_field_once():
     assert types["optimizer.learning_rate"] is float
     assert types["data.train"] is tuple
     assert types["name"] is str
-    sections = [getattr(Config(), field.name) for field in dataclasses.fields(Config) if field.name != "name"]
-    assert len(types) == 1 + sum(len(dataclasses.fields(section)) for section in sections)
+    values = [getattr(Config(), field.name) for field in dataclasses.fields(Config)]
+    sections = [value for value in values if dataclasses.is_dataclass(value)]
+    assert len(types) == len(values) - len(sections) + sum(len(dataclasses.fields(section)) for section in sections)
+
+
+@pytest.mark.parametrize(
+    "row, occlusion, less_than_mean, consistency",
+    [("basic", False, False, 0), ("occ", True, False, 0), ("occ_ltm", True, True, 0), ("full", True, True, 0.1)],
+)
+def test_variants_of_phase_2_are_the_rows_of_table_5(row, occlusion, less_than_mean, consistency):
+    config = apply_flow_variant(Config(phase="flow"), row)
+    check(config)
+    loss = config.flow_loss
+    assert (loss.occlusion, loss.less_than_mean, loss.consistency) == (occlusion, less_than_mean, consistency)
+    assert (loss.reconstruction, loss.smoothness, loss.less_than_mean_factor) == (1.0, 0.005, 1.0)
+    assert loss.needs_depthpose == (row != "basic")
+    released = apply_flow_variant(Config(phase="flow"), f"{row},released")
+    check(released)
+    assert released.name == f"{config.name}_released" and released.flow_loss.consistency_ltm == "none"
+    assert (released.flow_loss.finest_only, released.flow_loss.sum_channels, released.train.best_by) == (True, True, "epe")
+
+
+@pytest.mark.parametrize("side", ["height", "width"])
+def test_sides_that_the_flow_network_cannot_halve_are_refused(side):
+    config = Config(phase="flow")
+    setattr(config.data, side, 416)
+    with pytest.raises(UserError, match=rf"config.data.{side} is 416: expected a multiple of 64, .* such as 384"):
+        check(config)

@@ -8,7 +8,7 @@ import pytest
 
 from dopi_jax import geometry, predict
 from dopi_jax.config import Config, apply_flow_variant, apply_variant
-from dopi_jax.training import build_networks, create_state
+from dopi_jax.training import build_networks, create_state, network_variables
 from dopi_jax.visualization import flow_snippet_panel, snippet_panel
 
 HEIGHT, WIDTH = 64, 128
@@ -25,10 +25,8 @@ def config():
 
 @pytest.fixture(scope="module")
 def variables(config):
-    """Untrained, but with statistics of their own, so that evaluation differs from training."""
     state = create_state(config)
-    stats = jax.tree.map(lambda leaf: leaf + 0.1, state.batch_stats["depth"])
-    return {"depth": {"params": state.params["depth"], "batch_stats": stats}, "pose": {"params": state.params["pose"]}}
+    return network_variables(state.params, state.batch_stats)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dopi_jax.data import kitti_flow
 from dopi_jax.data.pipeline import training_batches
 from dopi_jax.data.selection import EmptySplit, find_data_root, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
-from dopi_jax.training import check_same_run, frozen_variables, train
+from dopi_jax.training import TrainState, check_same_run, frozen_variables, train
 
 
 def main() -> None:
@@ -21,7 +21,22 @@ def main() -> None:
     workdir = command_flags.workdir()
     command_flags.use_compilation_cache()
     command_flags.tell_warnings_as_notes()
+    run(config, workdir)
 
+
+def run(config: Config, workdir: pathlib.Path) -> TrainState:
+    """Trains a config on its data, going on from the last checkpoint in the run's folder.
+
+    Args:
+      config: The experiment, checked.
+      workdir: The run's folder.
+
+    Returns:
+      The last state.
+
+    Raises:
+      UserError: Data or a run of phase 1 are missing or wrong, or as `training.train` says.
+    """
     data = config.data
     root = find_data_root(data.root)
     training = [s for name in data.train for s in select_sequences(root, name, for_training=True)]
@@ -47,7 +62,7 @@ def main() -> None:
     check_same_run(workdir, config)
     frozen = frozen_variables(workdir, config)
     watch = _watch(config, root, validation) if validation else None
-    train(config, workdir, batches, validate=watch and watch.validate, draw=watch and watch.draw, frozen=frozen)
+    return train(config, workdir, batches, validate=watch and watch.validate, draw=watch and watch.draw, frozen=frozen)
 
 
 def _watch(config: Config, root: pathlib.Path, validation: list[Sequence]) -> DepthPoseWatch | FlowWatch:

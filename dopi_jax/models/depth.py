@@ -11,7 +11,6 @@ from dopi_jax.models.layers import (
     NEAR_ZERO,
     ResidualStage,
     UpConv,
-    batch_norm,
     conv,
     crop_like,
     upsample_bilinear,
@@ -26,8 +25,8 @@ DISPARITY_FLOOR = 0.01
 class DepthNet(nn.Module):
     """Predicts the disparity (inverse depth, up to a global scale) of every pixel of an image.
 
-    The batch normalisations keep running statistics in the collection "batch_stats": `apply` with `train=True` needs
-    `mutable=["batch_stats"]`.
+    The batch normalisations of the residual networks keep running statistics in the collection "batch_stats": `apply` with
+    `train=True` needs `mutable=["batch_stats"]`.
 
     Attributes:
       variant: "resnet6" (54.6 M parameters; "architecture in CC" of the paper), "resnet_s6" (80.9 M, the authors'
@@ -51,7 +50,7 @@ class DepthNet(nn.Module):
 
     def setup(self):
         if self.variant == "small":
-            self.network = SmallDepthNet(self.axis_name)
+            self.network = SmallDepthNet()
         else:
             self.network = DispResNet(*RESIDUAL_BLOCKS[self.variant], self.axis_name)
         nn.share_scope(self, self.network)
@@ -137,27 +136,23 @@ class DispResNet(nn.Module):
 SMALL_ENCODER_CHANNELS = (16, 32, 64, 128, 192)
 # Down to stride 2 only: the full-size level alone took a third of a step, and the finest head is upsampled instead.
 SMALL_DECODER_CHANNELS = (128, 64, 32, 16)
+SMALL_GROUP = 8  # channels normalised together
 # sigmoid(-2) = 0.12 puts the first depth near 0.8, mid-range on the scale of logarithms: a head that starts at the
 # sigmoid's middle starts at depth 0.2, and soon saturates.
 SMALL_HEAD_BIAS = -2.0
 
 
 class SmallDepthNet(nn.Module):
-    """U-shaped network with five normalised stride-2 stages, a light decoder and four disparity heads at half size.
-
-    Attributes:
-      axis_name: see `DepthNet`.
-    """
-
-    axis_name: str | None = None
+    """U-shaped network with five normalised stride-2 stages, a light decoder and four disparity heads at half size."""
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> list[jax.Array]:
-        x = images
+        del train  # nothing here depends on it
+        x = standardised_brightness(images)
         pyramid = [images]
         for stage, channels in enumerate(SMALL_ENCODER_CHANNELS, 1):
             kernel_size = 5 if stage == 1 else 3
-            x = SmallEncoderStage(channels, kernel_size, self.axis_name, name=f"stage{stage}")(x, train)
+            x = SmallEncoderStage(channels, kernel_size, name=f"stage{stage}")(x)
             pyramid.append(x)
 
         disparities: list[jax.Array] = []
@@ -171,24 +166,43 @@ class SmallDepthNet(nn.Module):
         return [crop_like(upsample_bilinear(disparities[0]), images), *disparities]
 
 
+def standardised_brightness(images: jax.Array) -> jax.Array:
+    """Returns grey images of zero mean and unit variance.
+
+    Few drives have few colours and one exposure, which a network takes for properties of the world: after 2,000 steps on
+    two drives AbsRel on a third fell from 0.375 to 0.340 when its frames were made grey, and to 0.328 with batch statistics
+    of their own.
+
+    Args:
+      images: [B, H, W, 3].
+
+    Returns:
+      [B, H, W, 1].
+    """
+    grey = jnp.mean(images, axis=-1, keepdims=True)
+    mean, variance = (jnp.mean(x, axis=(1, 2), keepdims=True) for x in (grey, jnp.square(grey)))
+    return (grey - mean) / jnp.sqrt(variance - mean**2 + 1e-4)
+
+
 class SmallEncoderStage(nn.Module):
-    """A stride-2 convolution and a residual block, each convolution with batch normalisation.
+    """A stride-2 convolution and a residual block, each convolution normalised over groups of channels of one image.
+
+    Not over the batch: that of a laptop is four snippets of different drives, whose statistics differ from step to step and
+    from those of any other drive.
 
     Attributes:
       features: output channels.
       kernel_size: of the stride-2 convolution.
-      axis_name: see `DepthNet`.
     """
 
     features: int
     kernel_size: int
-    axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:
         def normed_conv(x: jax.Array, name: str, kernel_size: int = 3, stride: int = 1) -> jax.Array:
             x = conv(self.features, kernel_size, stride, use_bias=False, name=name)(x)
-            return batch_norm(train, self.axis_name, name=f"{name}_norm")(x)
+            return nn.GroupNorm(num_groups=None, group_size=SMALL_GROUP, name=f"{name}_norm")(x)
 
         x = nn.relu(normed_conv(x, "down", self.kernel_size, 2))
         residual = nn.relu(normed_conv(x, "conv1"))

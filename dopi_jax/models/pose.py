@@ -84,10 +84,11 @@ SEARCH_RADIUS = 4  # cells, so 16 pixels
 # Of the softmax over displacements: correlation coefficients differ by a few tenths, which this makes decisive.
 SHARPNESS = 15.0
 MOTION_CHANNELS = (64, 96, 128)
-# An output of 1 is a translation of a fifth of the first depth (about 1), and a rotation of six degrees: both are
-# motions that a step of training can reach, where the 0.01 of `PoseNetB6` leaves translation too small for the depth.
-TRANSLATION_SCALE = 0.2
-ROTATION_SCALE = 0.1
+# What an output of 1 stands for: a motion of the size that occurs, so that one rate of learning suits all six. Forwards that
+# is a fifth of the first depth (about 1), in turns six degrees. Sideways and upwards a car hardly moves; what the image
+# shows of it is hard to tell from rotation, and at the scale of the forward motion it was learnt with the wrong sign. The
+# mean motion is kept in the same unit: as it was, each step of training moved it by half a centimetre.
+SCALES = (0.03, 0.03, 0.2, 0.1, 0.1, 0.1)
 # The first guess of the motion to t+1, and reversed to t-1: straight ahead, points coming nearer by about a fifteenth of
 # the first depth, as on a road. From no motion at all training did not find the way in 200 steps.
 FIRST_MOTION = (0.0, 0.0, -0.06, 0.0, 0.0, 0.0)
@@ -98,16 +99,20 @@ class SmallPoseNet(nn.Module):
 
     The cost volume also gives the displacement of every cell directly, whose moments over the image, as a small motion
     makes them, depend linearly on that motion: the last layer can read rotation off them before any other has learnt.
-    Added to it is the mean motion over time, a parameter: what is the same in every frame need not be read off images.
+
+    The motion from a to b is, to first order, the reverse of that from b to a. So both are read and half their difference is
+    taken: whatever the network says of every pair of images alike cancels, and the motions to t-1 and t+1 have no common
+    bias. Added is the mean motion over time, a parameter: what is the same in every frame need not be read off images.
     """
 
     @nn.compact
     def __call__(self, target: jax.Array, sources: Sequence[jax.Array]) -> jax.Array:
         batch = target.shape[0]
-        # The sources are stacked along the batch, each beside its own copy of the target.
+        # The sources are stacked along the batch, each beside its own copy of the target; then the same pairs turned round.
         source_patches = normalised_patches(jnp.concatenate(sources))
         target_patches = jnp.tile(normalised_patches(target), (len(sources), 1, 1, 1))
-        costs = cost_volume(target_patches, source_patches, SEARCH_RADIUS)
+        there, back = [target_patches, source_patches], [source_patches, target_patches]
+        costs = cost_volume(*(jnp.concatenate(pair) for pair in zip(there, back, strict=True)), SEARCH_RADIUS)
         displacement = expected_displacement(costs, SHARPNESS, SEARCH_RADIUS)
         # Where a displacement is seen tells which motion it belongs to.
         coordinates = _coordinates_like(costs)
@@ -115,11 +120,12 @@ class SmallPoseNet(nn.Module):
         for layer, channels in enumerate(MOTION_CHANNELS, 1):
             x = nn.relu(conv(channels, 3, 2, name=f"conv{layer}")(x))
         pooled = jnp.concatenate([jnp.mean(x, axis=(1, 2)), _moments(displacement, coordinates)], axis=-1)
-        poses = nn.Dense(6, kernel_init=NEAR_ZERO, name="pose")(pooled)
+        motion_there, motion_back = jnp.split(nn.Dense(6, use_bias=False, kernel_init=NEAR_ZERO, name="pose")(pooled), 2)
+        poses = (motion_there - motion_back) / 2
         poses = poses.reshape(len(sources), batch, 6).swapaxes(0, 1)
-        poses = poses * jnp.array([TRANSLATION_SCALE] * 3 + [ROTATION_SCALE] * 3, poses.dtype)
-        mean_motion = self.param("mean_motion", lambda _: jnp.array(FIRST_MOTION))
-        return poses + _times_of_sources(len(sources))[:, None] * mean_motion
+        mean_motion = self.param("mean_motion", lambda _: jnp.array(FIRST_MOTION) / jnp.array(SCALES))
+        poses = poses + _times_of_sources(len(sources))[:, None] * mean_motion
+        return poses * jnp.array(SCALES, poses.dtype)
 
 
 def normalised_patches(images: jax.Array) -> jax.Array:

@@ -117,7 +117,7 @@ def depth_pose_objective(
 
     Args:
       params: {"depth": ..., "pose": ...}.
-      batch_stats: {"depth": ...}, the running statistics of batch normalisation.
+      batch_stats: {"depth": ...}, the running statistics of batch normalisation; {} if the network has none.
       batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3].
       depth_net: The depth network.
       pose_net: The pose network.
@@ -129,7 +129,7 @@ def depth_pose_objective(
       the next), and (new running statistics, diagnostics of the finest scale).
     """
     target, sources = batch["target"], batch["sources"]
-    depth_variables = {"params": params["depth"], "batch_stats": batch_stats["depth"]}
+    depth_variables = {"params": params["depth"], "batch_stats": batch_stats.get("depth", {})}
     disparities, updates = depth_net.apply(depth_variables, target, train=True, mutable=["batch_stats"])
     # The sources' depth only enters masks: no gradient (D21). It is normalised by its own batch, as the target's is, so that
     # both come from the same function; the running statistics follow the target alone.
@@ -155,4 +155,5 @@ def depth_pose_objective(
         total += jnp.mean(loss)
         if scale == 0:
             finest = jax.tree.map(jnp.mean, diagnostics)
-    return total, ({"depth": updates["batch_stats"]}, finest)
+    # The same structure as what came in: a state that changes it would compile the step twice.
+    return total, ({"depth": updates["batch_stats"]} if batch_stats else {}, finest)

@@ -107,7 +107,8 @@ def view_by_flow(
         everything = jnp.ones(target.shape[:2], bool)
         return FlowView(compare(target, warped, geometry.OcclusionMasks(everything, everything, everything), config), None)
     view = compare(target, warped, rigid.masks, config)
-    # Where a nearer thing lands too (overlap) is left out: there the teacher is as unsure as the image.
+    # Overlap is left out: where a surface shrinks it also hides pixels that are visible (Fig. 9), and the rigid flow must
+    # not pull those away from what they show.
     taught = ~(rigid.masks.edge & rigid.masks.blank)
     if config.consistency_ltm == "photometric":
         taught &= losses.less_than_mean_mask(view.error, view.visible, config.less_than_mean_factor)

@@ -46,17 +46,18 @@ class Checkpoints:
         if step != self.latest_step:
             self._latest.save(step, args=_to_save(_items(state)))
 
-    def save_if_best(self, state: TrainState, score: float) -> bool:
+    def save_if_best(self, state: TrainState, score: float, by: str) -> bool:
         """Writes a checkpoint if its score is the lowest of the run.
 
         Args:
           state: The state.
           score: The lower the better.
+          by: What the score is; scores of another kind, from before the config was changed, do not count.
 
         Returns:
           Whether it was.
         """
-        if not score < self._best_score():  # not "is at least": NaN must not be the best
+        if not score < self._best_score(by):  # not "is at least": NaN must not be the best
             return False
         step = int(state.step)
         before = self._best.all_steps()
@@ -65,17 +66,18 @@ class Checkpoints:
         self._best.save(step, args=_to_save(_items(state)), force=True)
         self._best.wait_until_finished()
         partial = self._best_score_file.with_suffix(".partial")
-        partial.write_text(json.dumps({"step": step, "score": score}) + "\n")
+        partial.write_text(json.dumps({"step": step, "score": score, "by": by}) + "\n")
         partial.rename(self._best_score_file)
         for other in before:
             if other != step:
                 self._best.delete(other)
         return True
 
-    def _best_score(self) -> float:
+    def _best_score(self, by: str) -> float:
         if not self._best_score_file.exists():
             return math.inf
-        return json.loads(self._best_score_file.read_text())["score"]
+        best = json.loads(self._best_score_file.read_text())
+        return best["score"] if best.get("by") == by else math.inf
 
     def restore(self, like: TrainState) -> TrainState:
         """Returns the last checkpoint's state.

@@ -88,7 +88,7 @@ def test_basic_needs_no_phase_1_and_is_chosen_by_true_flow(command, trained_flow
     said = command("train", *basic, "--config.train.steps=1")
     assert said.status == 0, said.err
     best = json.loads((tmp_path / "best.json").read_text())
-    assert best == {"step": 1, "score": metrics(tmp_path, "validation")[1]["validation/epe"]}
+    assert best == {"step": 1, "score": metrics(tmp_path, "validation")[1]["validation/epe"], "by": "epe"}
     said = command("evaluate", "--task=flow", *here)
     assert said.status == 0 and "rigid flow" not in said.out, said.err
     said = command("evaluate", "--task=depth", *here)

@@ -83,7 +83,7 @@ def test_the_released_preset_trains(command, toy, tiny_kitti, tmp_path):
     )
     assert said.status == 0, said.err
     best = json.loads((tmp_path / "best.json").read_text())
-    assert best == {"step": 1, "score": metrics(tmp_path, "validation")[1]["validation/abs_rel"]}
+    assert best == {"step": 1, "score": metrics(tmp_path, "validation")[1]["validation/abs_rel"], "by": "abs_rel"}
 
 
 @pytest.mark.slow

@@ -123,7 +123,7 @@ def test_every_parameter_gets_a_finite_gradient_from_all_scales(variant):
         )
         return sum(jnp.mean(d) for d in disparities)
 
-    gradients = quick_jit(jax.grad(loss))(variables(variant)["params"], variables(variant)["batch_stats"])
+    gradients = quick_jit(jax.grad(loss))(variables(variant)["params"], variables(variant).get("batch_stats", {}))
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
         assert np.isfinite(leaf).all(), path
         assert np.any(leaf != 0), path
@@ -137,9 +137,25 @@ def test_small_variant_starts_mid_range():
         np.testing.assert_allclose(disparity, 10 / (1 + np.exp(2)) + 0.01, rtol=0.5)
 
 
+def test_small_variant_sees_neither_colour_nor_exposure():
+    x = images(2, 64, 64)
+    grey = jnp.broadcast_to(jnp.mean(x, axis=-1, keepdims=True), x.shape)
+    apply = quick_jit(functools.partial(DepthNet("small").apply, variables("small")))
+    np.testing.assert_allclose(apply(grey)[0], apply(x)[0], rtol=1e-3)
+    np.testing.assert_allclose(apply(0.5 * x - 0.2)[0], apply(x)[0], rtol=1e-2)
+
+
+def test_small_variant_normalises_every_image_by_itself():
+    net, x = DepthNet("small"), images(2, 64, 64) * jnp.array([1.0, 0.3])[:, None, None, None]
+    assert "batch_stats" not in variables("small")
+    apply = quick_jit(functools.partial(net.apply, variables("small"), train=True))
+    np.testing.assert_allclose(apply(x)[0][1:], apply(x[1:])[0], rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_batch_statistics_change_in_training_only():
-    net, x = DepthNet("small"), images(2, 64, 64)
-    before = variables("small")
+    net, x = DepthNet("resnet6"), images(2, 64, 64)
+    before = variables("resnet6")
     _, trained = quick_jit(functools.partial(net.apply, train=True, mutable=["batch_stats"]))(before, x)
     changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), before["batch_stats"], trained["batch_stats"])
     assert all(jax.tree.leaves(changed))
@@ -147,18 +163,19 @@ def test_batch_statistics_change_in_training_only():
     jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], evaluated["batch_stats"])
 
 
+@pytest.mark.slow
 def test_batch_statistics_are_those_of_all_devices_together():
     if jax.local_device_count() < 4:
         pytest.skip("needs four devices: set XLA_FLAGS=--xla_force_host_platform_device_count=4")
     x = images(4, 64, 64) * jnp.arange(1.0, 5.0)[:, None, None, None]  # no two devices see the same contrast
 
     def step(axis_name):
-        net = DepthNet("small", axis_name)
+        net = DepthNet("resnet6", axis_name)
         return functools.partial(net.apply, train=True, mutable=["batch_stats"])
 
-    together, want = quick_jit(step(None))(variables("small"), x)
+    together, want = quick_jit(step(None))(variables("resnet6"), x)
     split = jax.pmap(step("devices"), axis_name="devices", in_axes=(None, 0), devices=jax.local_devices()[:4])
-    apart, got = split(variables("small"), x[:, None])
+    apart, got = split(variables("resnet6"), x[:, None])
     # Heads magnify rounding little, so equal statistics mean equal outputs.
     np.testing.assert_allclose(apart[0].reshape(together[0].shape), together[0], rtol=1e-4)
     for device in range(4):

@@ -118,6 +118,27 @@ def test_residual_stage_projects_and_normalizes_only_the_first_shortcut():
     }
 
 
+def test_batch_statistics_of_a_stage_are_those_of_all_devices_together():
+    if jax.local_device_count() < 4:
+        pytest.skip("needs four devices: set XLA_FLAGS=--xla_force_host_platform_device_count=4")
+    x = normal(4, 6, 6, 4) * jnp.arange(1.0, 5.0)[:, None, None, None]  # no two devices see the same contrast
+
+    def step(axis_name):
+        stage = layers.ResidualStage(8, blocks=1, stride=2, axis_name=axis_name)
+        return functools.partial(stage.apply, train=True, mutable=["batch_stats"])
+
+    variables = layers.ResidualStage(8, blocks=1, stride=2).init(jax.random.key(0), x, train=False)
+    together, want = step(None)(variables, x)
+    split = jax.pmap(step("devices"), axis_name="devices", in_axes=(None, 0), devices=jax.local_devices()[:4])
+    apart, got = split(variables, x[:, None])
+    np.testing.assert_allclose(apart.reshape(together.shape), together, rtol=1e-4, atol=1e-5)
+    changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), variables["batch_stats"], want["batch_stats"])
+    assert all(jax.tree.leaves(changed))
+    for device in range(4):
+        of_device = jax.tree.map(lambda leaf, i=device: leaf[i], got["batch_stats"])
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), of_device, want["batch_stats"])
+
+
 def test_residual_block_with_zero_kernels_is_a_rectified_identity():
     x = normal(1, 3, 3, 4)
     block = layers.ResidualBlock(4)

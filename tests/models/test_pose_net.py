@@ -12,9 +12,8 @@ from dopi_jax.models import PoseNet, cost_volume
 from dopi_jax.models.pose import (
     FIRST_MOTION,
     PATCH_STRIDE,
-    ROTATION_SCALE,
+    SCALES,
     SEARCH_RADIUS,
-    TRANSLATION_SCALE,
     expected_displacement,
     normalised_patches,
 )
@@ -95,13 +94,16 @@ def without_mean_motion(tree):
     return {"params": tree["params"] | {"mean_motion": np.zeros(6, np.float32)}}
 
 
-def test_small_variant_scales_translation_and_rotation():
+def test_small_variant_turns_the_motion_round_when_the_images_change_places():
     net = PoseNet(2, "small")
-    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(net))
-    zeros["params"]["pose"]["bias"] = np.ones(6, np.float32)
-    target, *sources = frames(3)
-    want = [TRANSLATION_SCALE] * 3 + [ROTATION_SCALE] * 3
-    np.testing.assert_allclose(net.apply(zeros, target, sources), np.tile(want, (2, 2, 1)), rtol=1e-6)
+    first, second, other = frames(3)
+    apply = quick_jit(net.apply)
+    tree = without_mean_motion(variables(net))
+    there, back = apply(tree, first, [second, other])[:, 0], apply(tree, second, [first, other])[:, 0]
+    np.testing.assert_allclose(there, -back, rtol=1e-3, atol=1e-6)
+    assert np.abs(there).max() > 1e-4
+    # Of two equal images nothing is read, whatever the parameters.
+    np.testing.assert_allclose(apply(tree, first, [first, first]), 0, atol=1e-6)
 
 
 def test_small_variant_treats_every_source_alike_but_for_the_mean_motion():
@@ -114,7 +116,7 @@ def test_small_variant_treats_every_source_alike_but_for_the_mean_motion():
     np.testing.assert_allclose(poses, swapped[:, ::-1], rtol=1e-4, atol=1e-6)
     assert np.abs(poses - swapped).max() > 1e-4
     # The mean motion is reversed for the frame before, and doubled two frames away.
-    motion = variables(net)["params"]["mean_motion"]
+    motion = variables(net)["params"]["mean_motion"] * np.array(SCALES)
     np.testing.assert_allclose(apply(variables(net), target, [before, after]) - poses, [[-motion, motion]] * 2, atol=1e-6)
     net = PoseNet(4, "small")
     far = net.apply(variables(net), target, [before, after] * 2) - net.apply(

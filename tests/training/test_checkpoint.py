@@ -47,20 +47,28 @@ def test_the_last_ones_are_kept(checkpoints, state_at, tmp_path):
 
 def test_the_best_one_is_kept_besides(checkpoints, state_at, tmp_path):
     scores = {2: 3.0, 4: 1.0, 6: 1.0, 8: float("nan"), 10: 2.0}
-    kept = {step: checkpoints.save_if_best(state_at(step), score) for step, score in scores.items()}
+    kept = {step: checkpoints.save_if_best(state_at(step), score, "photometric") for step, score in scores.items()}
     assert kept == {2: True, 4: True, 6: False, 8: False, 10: False}
     assert saved(tmp_path / "best") == [4]
-    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "score": 1.0}
+    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "score": 1.0, "by": "photometric"}
 
 
 def test_a_repeated_step_may_become_the_best(checkpoints, state_at, tmp_path):
     """A run that crashed at 9 resumes from 5, and a GPU adds up in another order: the same step, another score."""
-    checkpoints.save_if_best(state_at(8), 3.0)
-    assert checkpoints.save_if_best(state_at(6), 2.0)
+    checkpoints.save_if_best(state_at(8), 3.0, "photometric")
+    assert checkpoints.save_if_best(state_at(6), 2.0, "photometric")
     assert saved(tmp_path / "best") == [6]
-    assert checkpoints.save_if_best(state_at(6), 1.0)
+    assert checkpoints.save_if_best(state_at(6), 1.0, "photometric")
     assert saved(tmp_path / "best") == [6]
     assert json.loads((tmp_path / "best.json").read_text())["score"] == 1.0
+
+
+def test_scores_of_another_kind_are_not_compared(checkpoints, state_at, tmp_path):
+    """A run that was validated by photometric error goes on by AbsRel, which is larger."""
+    checkpoints.save_if_best(state_at(2), 0.2, "photometric")
+    assert checkpoints.save_if_best(state_at(4), 0.3, "abs_rel")
+    assert not checkpoints.save_if_best(state_at(6), 0.35, "abs_rel")
+    assert saved(tmp_path / "best") == [4]
 
 
 @pytest.mark.parametrize("saved_on, restored_on", [(4, 1), (1, 4), (4, 2)])
@@ -109,13 +117,13 @@ def test_variables_of_a_run(small_config, tmp_path):
     checkpoints.close()
     assert restore_variables(tmp_path, small_config)[1] == 2
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save_if_best(parallel.replicate(changed(1)), 0.5)
+    checkpoints.save_if_best(parallel.replicate(changed(1)), 0.5, "photometric")
     checkpoints.close()
     for which, step in (("best", 1), ("latest", 2)):
         variables, found = restore_variables(tmp_path, small_config, which)
         assert found == step
         expected = {
-            "depth": {"params": changed(step).params["depth"], "batch_stats": state.batch_stats["depth"]},
+            "depth": {"params": changed(step).params["depth"]},
             "pose": {"params": changed(step).params["pose"]},
         }
         jax.tree.map(np.testing.assert_array_equal, variables, expected)

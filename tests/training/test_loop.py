@@ -202,7 +202,7 @@ def test_validation_chooses_the_best_checkpoint(weights, tmp_path):
         validate=lambda state: {"photometric": scores[int(state.step)], "abs_rel": 1.0},
     )
     assert [path.name for path in (tmp_path / "best").iterdir()] == ["4"]
-    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "score": 0.2}
+    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "score": 0.2, "by": "photometric"}
 
 
 def test_a_score_that_validation_lacks_is_an_error(weights, tmp_path):

@@ -69,8 +69,7 @@ def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
     still = {jax.tree_util.keystr(path[:2]) for path, by in jax.tree_util.tree_leaves_with_path(moved) if by == 0}
     assert still == {f"['depth']['disp{level}']" for level in (3, 4, 5)}
     assert max(jax.tree.leaves(moved)) <= 1.001 * small_config.optimizer.learning_rate
-    stats = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), start.batch_stats, jax.device_get(state.batch_stats))
-    assert min(jax.tree.leaves(stats)) > 0
+    assert start.batch_stats == state.batch_stats == {}  # these networks have no batch normalisation
 
 
 @pytest.fixture
@@ -90,7 +89,6 @@ def test_a_step_of_phase_2_trains_the_flow_network_and_nothing_else(flow_config,
     batch = wave_batch(0, width=128)
     state, metrics = step(parallel.replicate(start), parallel.split(batch))
     state, metrics = step(state, parallel.split(batch))
-    assert step._cache_size() == 1
     assert {"loss", "grad_norm", "reconstruction", "consistency", "smoothness", "photometric", "taught"} <= set(metrics)
     assert all(np.isfinite(value) and np.shape(value) == () for value in metrics.values())
     moved = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), start.params, jax.device_get(state.params))

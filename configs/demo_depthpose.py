@@ -1,0 +1,24 @@
+"""Phase 1 of `make demo`: depth and motion on a street that the demo draws, in a few minutes on two CPU cores.
+
+What departs from the paper's preset is what configs/kitti_depthpose_small.py names, for the same reasons.
+"""
+
+from dopi_jax.config import Config, apply_variant
+
+
+def get_config(variant: str = "") -> Config:
+    """Returns the config of a row of Table II."""
+    config = Config(name="demo_depthpose")
+    config.data.height, config.data.width = 128, 320
+    config.model.depth = config.model.pose = "small"
+    config.loss.scales = 4
+    config.loss.smoothness = 0.01
+    config.loss.less_than_mean_factor = 3.0
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.decay_after = 0.75
+    config.train.steps = 700
+    config.train.log_every = 25
+    config.train.image_every = 350
+    config.train.validate_every = 175
+    config.train.checkpoint_every = 175
+    return apply_variant(config, variant)
