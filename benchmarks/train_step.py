@@ -5,6 +5,7 @@
 Prints one table and writes it as JSON with --json FILE. Times are the median of --repeats steps after the first.
 """
 
+import dataclasses
 import json
 import pathlib
 import resource
@@ -17,7 +18,7 @@ from absl import flags
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.config import Config
 from dopi_jax.evaluation import render_table
-from dopi_jax.training import create_state, parallel
+from dopi_jax.training import create_state, network_variables, parallel
 from dopi_jax.training.step import train_step
 
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Steps that are timed.", lower_bound=1)
@@ -35,10 +36,18 @@ def random_batch(config: Config) -> dict[str, np.ndarray]:
     return {"target": frames[:, 1], "sources": frames[:, [0, 2]], "intrinsics": np.tile(K, (batch, 1, 1))}
 
 
+def _teachers(config: Config) -> dict:
+    """The depth and pose networks of a run of phase 2, untrained: that changes no time."""
+    if config.phase != "flow" or not config.flow_loss.needs_depthpose:
+        return {}
+    phase_1 = create_state(dataclasses.replace(config, phase="depthpose"))
+    return network_variables(phase_1.params, phase_1.batch_stats)
+
+
 def main() -> None:
     """Measures what the flags say."""
     config = command_flags.config()
-    state = parallel.replicate(create_state(config))
+    state = parallel.replicate(create_state(config, _teachers(config)))
     step = parallel.data_parallel(train_step(config))
     batch = next(parallel.prefetched([random_batch(config)]))
 
@@ -59,6 +68,7 @@ def main() -> None:
         "jax": jax.__version__,
         "config": config.name,
         "depth network": config.model.depth,
+        "flow network": config.model.flow if config.phase == "flow" else "-",
         "batch x height x width": f"{config.train.batch_size} x {config.data.height} x {config.data.width}",
         "compile seconds": compile_seconds,
         "step seconds, median": float(np.median(seconds[1:])),

@@ -3,6 +3,10 @@ r"""Phase 2 for a CPU or laptop: the small flow network at 128x448, on the data 
     python train.py --config configs/kitti_flow_small.py --config.data.root=DATA \
         --config.depthpose=runs/kitti_depthpose_small
     python evaluate.py --task flow --config configs/kitti_flow_small.py
+
+On two CPU cores the 600 steps took 14 minutes beside other work: on validation snippets the flow came within 3.4 pixels of the
+rigid flow; on pair 000010 of KITTI 2015 EPE is 22.2 (no motion: 9.0), see the README. 448 columns, because the flow
+network takes multiples of 64; the depth and pose networks of phase 1 saw 416.
 """
 
 from dopi_jax.config import Config, apply_flow_variant
@@ -19,9 +23,9 @@ def get_config(variant: str = "") -> Config:
     config.model.flow = "small"
     config.optimizer.learning_rate = 5e-4
     config.optimizer.decay_after = 0.75
-    config.train.steps = 1500
+    config.train.steps = 600
     config.train.log_every = 25
-    config.train.image_every = 500
-    config.train.validate_every = 250
-    config.train.checkpoint_every = 250
+    config.train.image_every = 300
+    config.train.validate_every = 150
+    config.train.checkpoint_every = 150
     return apply_flow_variant(config, variant)
