@@ -16,9 +16,9 @@ def get_config(variant: str = "") -> Config:
     config.loss.less_than_mean_factor = 3.0
     config.optimizer.learning_rate = 5e-4
     config.optimizer.decay_after = 0.75
-    config.train.steps = 700
+    config.train.steps = 500
     config.train.log_every = 25
-    config.train.image_every = 350
-    config.train.validate_every = 175
-    config.train.checkpoint_every = 175
+    config.train.image_every = 250
+    config.train.validate_every = 125
+    config.train.checkpoint_every = 125
     return apply_variant(config, variant)

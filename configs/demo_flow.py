@@ -10,9 +10,9 @@ def get_config(variant: str = "") -> Config:
     config.model.depth = config.model.pose = config.model.flow = "small"
     config.optimizer.learning_rate = 5e-4
     config.optimizer.decay_after = 0.75
-    config.train.steps = 400
+    config.train.steps = 250
     config.train.log_every = 25
-    config.train.image_every = 200
-    config.train.validate_every = 100
-    config.train.checkpoint_every = 100
+    config.train.image_every = 125
+    config.train.validate_every = 125
+    config.train.checkpoint_every = 125
     return apply_flow_variant(config, variant)
