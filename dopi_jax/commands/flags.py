@@ -119,7 +119,7 @@ def _check_override_names(argv: list[str]) -> None:
         if match and match[1] not in fields:
             raise UserError(
                 f"--config.{match[1]} names no field of the config: {_hint(match[1], list(fields))}; "
-                "dopi_jax/config.py lists them all"
+                "dopi_jax/config/fields.py lists them all"
             )
 
 

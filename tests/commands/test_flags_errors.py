@@ -27,7 +27,7 @@ def assert_one_sentence(said, pattern):
         (["--config.lr=1"], r"config.lr names no field.*nearest is --config.optimizer.learning_rate.*dopi_jax/config.py"),
         (["--config.optimiser.learning_rate=1"], r"nearest is --config.optimizer.learning_rate"),
         (["--config.train.learning_rate=1"], r"nearest is --config.optimizer.learning_rate"),
-        (["--config.xyz", "1"], r"config.xyz names no field.*one of the sections data, model, loss, optimizer, train"),
+        (["--config.xyz", "1"], r"config.xyz names no field.*one of the sections data, model, loss, flow_loss, optimizer, train"),
         (["--config.optimizer=1"], r"config.optimizer .*it is a section, with fields such as --config.optimizer.l"),
         (["--noconfig.data.augmentt"], r"nearest is --config.data.augment"),
         (["--config.optimizer.learning_rate=abc"], r"config.optimizer.learning_rate is 'abc': expected float"),
