@@ -24,10 +24,10 @@ def assert_one_sentence(said, pattern):
 @pytest.mark.parametrize(
     "arguments, pattern",
     [
-        (["--config.lr=1"], r"config.lr names no field.*nearest is --config.optimizer.learning_rate.*dopi_jax/config.py"),
+        (["--config.lr=1"], r"config.lr names no field.*nearest is --config.optimizer.learning_rate.*dopi_jax/config/fields.py"),
         (["--config.optimiser.learning_rate=1"], r"nearest is --config.optimizer.learning_rate"),
         (["--config.train.learning_rate=1"], r"nearest is --config.optimizer.learning_rate"),
-        (["--config.xyz", "1"], r"config.xyz names no field.*one of the sections data, model, loss, flow_loss, optimizer, train"),
+        (["--config.xyz", "1"], r"config.xyz names no field.*the sections data, model, loss, flow_loss, optimizer, train"),
         (["--config.optimizer=1"], r"config.optimizer .*it is a section, with fields such as --config.optimizer.l"),
         (["--noconfig.data.augmentt"], r"nearest is --config.data.augment"),
         (["--config.optimizer.learning_rate=abc"], r"config.optimizer.learning_rate is 'abc': expected float"),
