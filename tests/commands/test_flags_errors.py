@@ -24,7 +24,7 @@ def assert_one_sentence(said, pattern):
 @pytest.mark.parametrize(
     "arguments, pattern",
     [
-        (["--config.lr=1"], r"config.lr names no field.*nearest is --config.optimizer.learning_rate.*dopi_jax/config/fields.py"),
+        (["--config.lr=1"], r"config.lr names no field.*nearest is --config.optimizer.learning_rate.*config/fields.py"),
         (["--config.optimiser.learning_rate=1"], r"nearest is --config.optimizer.learning_rate"),
         (["--config.train.learning_rate=1"], r"nearest is --config.optimizer.learning_rate"),
         (["--config.xyz", "1"], r"config.xyz names no field.*the sections data, model, loss, flow_loss, optimizer, train"),
