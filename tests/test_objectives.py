@@ -180,7 +180,8 @@ def test_running_statistics_follow_the_target_alone(networks_and_batch):
         )
     )(params, {"depth": variables["batch_stats"]})
     _, alone = depth_net.apply(variables, batch["target"], train=True, mutable=["batch_stats"])
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), stats["depth"], alone["batch_stats"])
+    # Rounding grows through so many layers; statistics that saw the sources too would differ in the second digit.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), stats["depth"], alone["batch_stats"])
 
 
 def test_several_scales_add_up_each_with_images_and_intrinsics_of_its_size(networks_and_batch):
