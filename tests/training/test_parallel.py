@@ -31,26 +31,19 @@ def trained(four_devices, small_config, wave_batch):
 
 
 @pytest.mark.usefixtures("quick_compile")
-@pytest.mark.parametrize(
-    "depth, count",
-    [pytest.param("small", 2, marks=pytest.mark.slow), ("small", 4), pytest.param("resnet6", 4, marks=pytest.mark.slow)],
-)
-def test_several_devices_train_as_one_does(depth, count, small_config, trained):
-    """The gradient's norm too: Adam would hide gradients that are as many times too large as there are devices.
-
-    The large network has batch normalisation, whose statistics must be those of all devices.
-    """
-    small_config.model.depth = depth
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])
+def test_several_devices_train_as_one_does(count, small_config, trained):
+    """The gradient's norm too: Adam would hide gradients that are as many times too large as there are devices."""
     start = jax.device_get(create_state(small_config))
     (alone, norms_alone), (together, norms) = trained(start, 1), trained(start, count)
     np.testing.assert_allclose(norms, norms_alone, rtol=1e-4)
     assert together.step == alone.step == 2
     # Adam's first updates are near the learning rate whatever the gradient, so the few gradients of the size of rounding may
     # move their parameters the other way.
-    for name, tolerance in {"params": 2e-2, "batch_stats": 2e-3, "opt_state": 2e-3}.items():
+    for name, tolerance in {"params": 2e-2, "opt_state": 2e-3}.items():
         path = distance(getattr(alone, name), getattr(start, name))
-        assert path > 0 or (name == "batch_stats" and depth == "small")
-        assert distance(getattr(together, name), getattr(alone, name)) <= tolerance * path, name
+        assert path > 0
+        assert distance(getattr(together, name), getattr(alone, name)) < tolerance * path, name
 
 
 def test_every_device_holds_the_same_state(four_devices, weights):
