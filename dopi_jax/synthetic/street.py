@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from dopi_jax.synthetic.raycast import GROUND, SKY, Camera, Hits, cast
+from dopi_jax.synthetic.raycast import GROUND, SKY, Camera, Hits, cast, cast_grid, grid_points
 from dopi_jax.synthetic.scene import LANE_CENTRE, Boxes, make_boxes
 from dopi_jax.synthetic.shading import shade
 
@@ -81,6 +81,7 @@ class Street:
         self.seed, self.frames, self.height, self.width = seed, frames, height, width
         self.illumination, self.noise = illumination, noise
         self.K = _scaled_intrinsics(height, width)
+        self._pixels = grid_points(np.arange(width), np.arange(height))
         self.poses = _drive(seed, frames)
         self.boxes: Boxes = make_boxes(seed, float(self.poses[-1, 2, 3]), frames, movers)
 
@@ -91,6 +92,9 @@ class Street:
     def frame(self, number: int) -> Frame:
         """Returns an image, averaged over 2x2 rays a pixel, and its truth at the pixel centres.
 
+        A texture is filtered for the size of a pixel when it is looked up: where the four rays meet the same face as the
+        one through the centre, that one's colour stands for theirs.
+
         Args:
           number: From 0 to `frames` - 1.
 
@@ -98,25 +102,31 @@ class Street:
           A `Frame`.
         """
         camera, hits = self.camera(number), self._hits(number)
-        total = np.zeros((self.height * self.width, 3))
-        for dy in (-0.25, 0.25):
-            for dx in (-0.25, 0.25):
-                pixels = _pixel_grid(self.height, self.width) + np.array([dx, dy])
-                total += shade(self.boxes, number, camera, pixels, cast(self.boxes, number, camera, pixels), self.seed)
+        light = shade(self.boxes, number, camera, self._pixels, _flat(hits), self.seed)
+        columns, rows = (np.add.outer(np.arange(n), [-0.25, 0.25]).ravel() for n in (self.width, self.height))
+        fine = cast_grid(self.boxes, number, camera, columns, rows)
+        surface, face = (x.repeat(2, axis=0).repeat(2, axis=1) for x in (hits.surface, hits.face))
+        row, column = np.nonzero((fine.surface != surface) | (fine.face != face))
+        of_other = Hits(*(x[row, column] for x in (fine.depth, fine.surface, fine.face)))
+        other = shade(self.boxes, number, camera, np.column_stack([columns[column], rows[row]]), of_other, self.seed)
+        pixel = row // 2 * self.width + column // 2
+        np.add.at(light, pixel, (other - light[pixel]) / 4)
+
         rng = np.random.default_rng((self.seed, 2, number))
-        light = total / 4 * np.exp(self.illumination * rng.standard_normal())
-        levels = 255 * np.clip(light, 0, 1) ** (1 / 2.2) + self.noise * rng.standard_normal(light.shape)
-        shape = self.height, self.width
+        light = light * np.float32(np.exp(self.illumination * rng.standard_normal()))
+        levels = 255 * np.clip(light, 0, 1) ** np.float32(1 / 2.2)
+        if self.noise:
+            levels = levels + self.noise * rng.standard_normal(levels.shape)
         return Frame(
-            np.rint(np.clip(levels, 0, 255)).astype(np.uint8).reshape(*shape, 3),
-            hits.depth.reshape(shape),
+            np.rint(np.clip(levels, 0, 255)).astype(np.uint8).reshape(self.height, self.width, 3),
+            hits.depth,
             self.poses[number],
-            self._moving(hits).reshape(shape),
+            self._moving(hits.surface),
         )
 
     def frame_depth(self, number: int) -> np.ndarray:
         """Returns the depth [H, W] of a frame in metres, inf in the sky, without drawing its image."""
-        return self._hits(number).depth.reshape(self.height, self.width)
+        return self._hits(number).depth
 
     def pair(self, target: int, source: int) -> PairTruth:
         """Returns how the pixels of the target frame move to the source frame.
@@ -128,12 +138,12 @@ class Street:
         Returns:
           A `PairTruth`; visibility is decided by rays cast from the source camera.
         """
-        here, there, hits = self.camera(target), self.camera(source), self._hits(target)
-        pixels = _pixel_grid(self.height, self.width)
+        here, there, hits = self.camera(target), self.camera(source), _flat(self._hits(target))
+        pixels = self._pixels
         in_sky = hits.surface == SKY
-        rays = here.directions(pixels)
+        rays = here.directions(pixels).T
         points = here.position + np.where(in_sky, 1.0, hits.depth)[:, None] * rays
-        moving = self._moving(hits)
+        moving = self._moving(hits.surface)
         moved = points.copy()
         moved[moving] += (source - target) * self.boxes.velocity[hits.surface[moving]]
 
@@ -145,7 +155,7 @@ class Street:
         expected = np.where(in_sky, np.inf, depth)[inside]
         # Rounding moves a depth by about 1e-12 of it.
         hidden = first.depth < (1 - 1e-6) * np.minimum(expected, 1e9)
-        by_mover = self._moving(first)
+        by_mover = self._moving(first.surface)
         visibility[np.nonzero(inside)[0][hidden]] = np.where(by_mover, HIDDEN_BY_MOVER, HIDDEN_BY_STATIC)[hidden]
         shape = self.height, self.width
         return PairTruth(
@@ -160,23 +170,22 @@ class Street:
         return np.linalg.inv(self.poses[source]) @ self.poses[target]
 
     def _hits(self, frame: int) -> Hits:
-        return cast(self.boxes, frame, self.camera(frame), _pixel_grid(self.height, self.width))
+        return cast_grid(self.boxes, frame, self.camera(frame), np.arange(self.width), np.arange(self.height))
 
-    def _moving(self, hits: Hits) -> np.ndarray:
-        on_box = hits.surface > GROUND
-        return on_box & self.boxes.moving[np.where(on_box, hits.surface, 0)]
+    def _moving(self, surface: np.ndarray) -> np.ndarray:
+        on_box = surface > GROUND
+        return on_box & self.boxes.moving[np.where(on_box, surface, 0)]
 
     @staticmethod
     def _positions(camera: Camera, points: np.ndarray, rays: np.ndarray, in_sky: np.ndarray):
         """Pixels and depths of points, and of rays for what is infinitely far away."""
         far = rays @ camera.world_from_camera[:3, :3]
         near = (points - camera.position) @ camera.world_from_camera[:3, :3]
-        return camera.project_direction(np.where(in_sky[:, None], far, near))
+        return camera.project(np.where(in_sky[:, None], far, near))
 
 
-def _pixel_grid(height: int, width: int) -> np.ndarray:
-    y, x = np.mgrid[:height, :width]
-    return np.column_stack([x.ravel(), y.ravel()]).astype(np.float64)
+def _flat(hits: Hits) -> Hits:
+    return Hits(hits.depth.ravel(), hits.surface.ravel(), hits.face.ravel())
 
 
 def _scaled_intrinsics(height: int, width: int) -> np.ndarray:

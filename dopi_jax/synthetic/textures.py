@@ -3,7 +3,7 @@
 import numpy as np
 
 _TILE = 256  # lattice points after which the noise repeats
-_LATTICE = np.random.default_rng(20200303).uniform(-1, 1, (_TILE, _TILE)).astype(np.float32)
+_LATTICE = np.random.default_rng(20200303).uniform(-1, 1, _TILE**2).astype(np.float32)  # row by row
 
 
 def fractal_noise(u: np.ndarray, v: np.ndarray, seed: np.ndarray, footprint: np.ndarray, coarsest: float) -> np.ndarray:
@@ -19,17 +19,21 @@ def fractal_noise(u: np.ndarray, v: np.ndarray, seed: np.ndarray, footprint: np.
     Returns:
       float32 [N], each octave in [-1, 1]; standard deviation about 0.3 for every octave that a pixel resolves.
     """
-    u, v, footprint = (np.asarray(x, np.float32) for x in (u, v, footprint))
-    total = np.zeros(np.broadcast(u, v).shape, np.float32)
+    seed = np.int32(np.asarray(seed) % _TILE)  # all that counts of it below
+    u, v, seed, footprint = np.broadcast_arrays(np.float32(u), np.float32(v), seed, np.float32(footprint))
+    total = np.zeros(u.shape, np.float32)
+    resolved = np.arange(len(total))  # of the octave; a finer one is resolved by some of these
     for octave in range(8):
         wavelength = coarsest / 2**octave
         # A pixel averages over what is finer than two of it.
         weight = np.clip(wavelength / (2 * footprint) - 1, 0, 1)
-        if not weight.any():
+        kept = np.nonzero(weight)[0]
+        if not len(kept):
             break
+        resolved, u, v, seed, footprint = (x[kept] for x in (resolved, u, v, seed, footprint))
         # Octaves and seeds look at places of the lattice that are far apart.
         shift_u, shift_v = (seed * 37 + octave * 101) % _TILE, (seed * 71 + octave * 53) % _TILE
-        total += weight * _lattice_noise(u / wavelength + shift_u, v / wavelength + shift_v)
+        total[resolved] += weight[kept] * _lattice_noise(u / wavelength + shift_u, v / wavelength + shift_v)
     return total
 
 
@@ -54,7 +58,7 @@ def _lattice_noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     du, dv = u - floor_u, v - floor_v
     du, dv = du * du * (3 - 2 * du), dv * dv * (3 - 2 * dv)
     i, j = floor_u.astype(np.int32) % _TILE, floor_v.astype(np.int32) % _TILE
-    next_i, next_j = (i + 1) % _TILE, (j + 1) % _TILE
-    near = _LATTICE[j, i] * (1 - du) + _LATTICE[j, next_i] * du
-    far = _LATTICE[next_j, i] * (1 - du) + _LATTICE[next_j, next_i] * du
+    next_i, row, next_row = (i + 1) % _TILE, j * _TILE, (j + 1) % _TILE * _TILE
+    near = _LATTICE[row + i] * (1 - du) + _LATTICE[row + next_i] * du
+    far = _LATTICE[next_row + i] * (1 - du) + _LATTICE[next_row + next_i] * du
     return near * (1 - dv) + far * dv

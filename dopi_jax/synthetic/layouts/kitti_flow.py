@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dopi_jax.errors import UserError
 from dopi_jax.formats import write_kitti_flow
 from dopi_jax.synthetic.layouts import rig
-from dopi_jax.synthetic.layouts.streets import make_street
+from dopi_jax.synthetic.layouts.streets import make_street, write_frames
 from dopi_jax.synthetic.street import VISIBLE, Frame, PairTruth, Street
 
 PARTS = ("training", "testing")
@@ -48,14 +48,20 @@ def write(folder: pathlib.Path, streets: dict[str, Street]) -> None:
             (folder / part / kind).mkdir(parents=True)
     for kind in ("flow_occ", "flow_noc", "obj_map"):
         (folder / "training" / kind).mkdir()
-    for scene, street in tqdm(streets.items(), unit="scene"):
+
+    def write_scene(number: int) -> None:
+        scene, street = scenes[number]
         part, _, name = scene.partition("/")
         rig.write_cameras(folder / part / "calib_cam_to_cam" / f"{name}.txt", street)
-        frames = [street.frame(number) for number in (_PREVIOUS, _TARGET, _NEXT)]
-        for number, frame in enumerate(frames, start=_FIRST_NUMBER):
-            Image.fromarray(frame.image).save(folder / part / "image_2" / f"{name}_{number:02d}.png")
+        frames = [street.frame(time) for time in (_PREVIOUS, _TARGET, _NEXT)]
+        for time, frame in enumerate(frames, start=_FIRST_NUMBER):
+            Image.fromarray(frame.image).save(folder / part / "image_2" / f"{name}_{time:02d}.png")
         if part == "training":
             _write_truth(folder / part, f"{name}_{_FIRST_NUMBER + _TARGET}.png", street, frames[_TARGET])
+
+    scenes = list(streets.items())
+    with tqdm(total=len(scenes), unit="scene") as progress:
+        write_frames(write_scene, len(scenes), progress)
 
 
 def _write_truth(folder: pathlib.Path, file_name: str, street: Street, target: Frame) -> None:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dopi_jax.errors import UserError
 from dopi_jax.formats import write_kitti_poses
 from dopi_jax.synthetic.layouts import rig
-from dopi_jax.synthetic.layouts.streets import make_street
+from dopi_jax.synthetic.layouts.streets import make_street, write_frames
 from dopi_jax.synthetic.street import Street
 
 TRAINING_SEQUENCE = "03"  # not cut from a drive of the Eigen test list, of which a training run would warn
@@ -60,6 +60,8 @@ def _write_sequence(folder: pathlib.Path, street: Street, progress: tqdm) -> Non
     matrices["Tr"] = rig.CAMERA_FROM_VELODYNE[:3]
     rig.write_lines(folder / "calib.txt", [rig.calibration_line(key, matrix) for key, matrix in matrices.items()])
     rig.write_lines(folder / "times.txt", [f"{number / rig.FRAME_RATE:.6e}" for number in range(street.frames)])
-    for number in range(street.frames):
+
+    def write_frame(number: int) -> None:
         Image.fromarray(street.frame(number).image).save(folder / "image_2" / f"{number:06d}.png")
-        progress.update()
+
+    write_frames(write_frame, street.frames, progress)

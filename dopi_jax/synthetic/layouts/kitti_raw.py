@@ -16,7 +16,7 @@ from dopi_jax.errors import UserError
 from dopi_jax.synthetic.layouts import rig
 from dopi_jax.synthetic.layouts.laser import scan
 from dopi_jax.synthetic.layouts.oxts import oxts_records
-from dopi_jax.synthetic.layouts.streets import make_street
+from dopi_jax.synthetic.layouts.streets import make_street, write_frames
 from dopi_jax.synthetic.street import Street
 
 # Real drives' names, because splits go by name. None of the training drives has frames on the list of static ones.
@@ -72,13 +72,15 @@ def _write_drive(folder: pathlib.Path, street: Street, progress: tqdm) -> None:
     for sensor in ("image_02", "velodyne_points", "oxts"):
         (folder / sensor / "data").mkdir(parents=True)
         rig.write_lines(folder / sensor / "timestamps.txt", [_timestamp(number) for number in range(street.frames)])
-    for number in range(street.frames):
+
+    def write_frame(number: int) -> None:
         frame = street.frame(number)
         Image.fromarray(frame.image).save(folder / "image_02" / "data" / f"{number:010d}.png")
         points = scan(frame, street.K).astype("<f4")
         (folder / "velodyne_points" / "data" / f"{number:010d}.bin").write_bytes(points.tobytes())
         rig.write_lines(folder / "oxts" / "data" / f"{number:010d}.txt", [records[number]])
-        progress.update()
+
+    write_frames(write_frame, street.frames, progress)
 
 
 def _timestamp(number: int) -> str:

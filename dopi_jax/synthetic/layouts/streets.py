@@ -1,6 +1,11 @@
-"""Which street a recording shows."""
+"""Which street a recording shows, and how its frames are written."""
 
+import os
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm import tqdm
 
 from dopi_jax.synthetic.street import Street
 
@@ -19,3 +24,16 @@ def make_street(recording: str, frames: int, seed: int, size: tuple[int, int]) -
     """
     height, width = size
     return Street(zlib.crc32(f"{recording} {seed}".encode()), frames, height, width)
+
+
+def write_frames(write: Callable[[int], None], frames: int, progress: tqdm) -> None:
+    """Writes the frames of a recording, several at a time.
+
+    Args:
+      write: draws and writes the frame of a number.
+      frames: how many there are.
+      progress: is told of each.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(write, range(frames)):
+            progress.update()
