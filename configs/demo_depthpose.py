@@ -1,6 +1,8 @@
 """Phase 1 of `make demo`: depth and motion on a street that the demo draws, in a few minutes on two CPU cores.
 
-What departs from the paper's preset is what configs/kitti_depthpose_small.py names, for the same reasons.
+What departs from the paper's preset is what configs/kitti_depthpose_small.py names, for the same reasons, and which networks
+are kept: the last. By the photometric error of one short street those of step 125 of 600 were the best, whose AbsRel there
+was 0.244; that of the last was 0.209.
 """
 
 from dopi_jax.config import Config, apply_variant
@@ -16,9 +18,10 @@ def get_config(variant: str = "") -> Config:
     config.loss.less_than_mean_factor = 3.0
     config.optimizer.learning_rate = 5e-4
     config.optimizer.decay_after = 0.75
-    config.train.steps = 500
+    config.train.steps = 600
     config.train.log_every = 25
-    config.train.image_every = 250
-    config.train.validate_every = 125
-    config.train.checkpoint_every = 125
+    config.train.image_every = 300
+    config.train.validate_every = 150
+    config.train.checkpoint_every = 150
+    config.train.best_by = "latest"
     return apply_variant(config, variant)

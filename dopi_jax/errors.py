@@ -1,4 +1,10 @@
-"""The one exception that means "the user can mend this"."""
+"""The one exception that means "the user can mend this", and how commands tell it."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -6,3 +12,21 @@ class UserError(Exception):
 
     The commands print it without a traceback and exit with status 1.
     """
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Raises a mistake on the command line as a `UserError`, instead of printing the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises what is wrong."""
+        raise UserError(f"{message}; --help lists the options")
+
+
+@contextlib.contextmanager
+def told_in_one_sentence() -> Iterator[None]:
+    """Ends the process with status 1 and one sentence on stderr at a `UserError` inside."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -2,20 +2,15 @@
 
 from absl import flags
 
-from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_occlusion, evaluate_pose
+from dopi_jax.commands import evaluate_flow
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.commands.tasks import TASKS
 from dopi_jax.errors import UserError
 from dopi_jax.training.trained import check_same_run
 
-_TASKS = {
-    "depth": evaluate_depth.evaluate,
-    "pose": evaluate_pose.evaluate,
-    "flow": evaluate_flow.evaluate,
-    "occlusion": evaluate_occlusion.evaluate,
-}
 _RUN_OF_TASK = {"flow": "kitti_flow"}  # where another than the default config's is meant
-_TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(_TASKS)}.")
+_TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(TASKS)}.")
 _SUBMISSION = flags.DEFINE_bool("write-submission", False, "With --task flow: write the KITTI server's folder instead.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Which checkpoint: best (by validation) or latest.")
 
@@ -26,8 +21,8 @@ def main() -> None:
     The run's own stored config is used; of the command's, only overrides count. A config file that is named must agree
     with the run about the networks.
     """
-    if _TASK.value not in _TASKS:
-        raise UserError(f"--task is {_TASK.value!r}: expected one of {', '.join(_TASKS)}")
+    if _TASK.value not in TASKS:
+        raise UserError(f"--task is {_TASK.value!r}: expected one of {', '.join(TASKS)}")
     if _SUBMISSION.value and _TASK.value != "flow":
         raise UserError(f"--write-submission goes with --task flow, --task is {_TASK.value!r}")
     if _CHECKPOINT.value not in ("best", "latest"):
@@ -44,5 +39,5 @@ def main() -> None:
         run = EvaluationRun(config, None, workdir, {}, 0)
     else:
         run = EvaluationRun.open(workdir, command_flags.overrides(), _CHECKPOINT.value, needs_data=not on_street)
-    task = evaluate_flow.submit if _SUBMISSION.value else _TASKS[_TASK.value]
+    task = evaluate_flow.submit if _SUBMISSION.value else TASKS[_TASK.value]
     task(run)

@@ -24,12 +24,12 @@ _DIRECTIONS = {"forward": 1, "backward": -1}  # of driving, from the target to t
 _FAR = 1e4  # metres, for the sky
 _TOLERANCE = 0.05
 _PAPER = "paper: edge, overlap, blank"
-_COMPARISON = f"depth comparison, {_TOLERANCE:.0%}"
+COMPARISON = f"depth comparison, {_TOLERANCE:.0%}"
 _INCONSISTENT = 0.05  # of |z - z'| / (z + z')
 _INCONSISTENCY = f"depth inconsistency > {_INCONSISTENT}"
 _TOLERANT = f"paper, tolerance {_TOLERANCE:.0%}"
 _FORWARD_BACKWARD, _RANGE_MAP = "forward-backward flow", "range map of the flow"
-_ORDER = ["edge", "overlap", "blank", _PAPER, _TOLERANT, _COMPARISON, _INCONSISTENCY, _FORWARD_BACKWARD, _RANGE_MAP]
+_ORDER = ["edge", "overlap", "blank", _PAPER, _TOLERANT, COMPARISON, _INCONSISTENCY, _FORWARD_BACKWARD, _RANGE_MAP]
 
 Masks = Mapping[str, np.ndarray]
 """What each rule calls not visible, boolean [H, W], by its name."""
@@ -141,7 +141,7 @@ def _depth_rules(target_depth, source_depth, K, pose) -> dict[str, jax.Array]:
         "blank": ~paper.blank,
         _PAPER: ~paper.visible,
         _TOLERANT: ~tolerant.visible,
-        _COMPARISON: ~compared.visible,
+        COMPARISON: ~compared.visible,
         _INCONSISTENCY: geometry.depth_inconsistency(target_depth, source_depth, K, pose) > _INCONSISTENT,
     }
 
@@ -192,5 +192,5 @@ def _table(region: str, by_source: Mapping[str, Mapping[str, Mapping]]) -> str:
 def _picture(street: Street, truth: PairTruth, rules: Masks) -> list[np.ndarray]:
     """The target under the truth (red is not visible), the paper's masks, and the comparison of depths."""
     image = street.frame(_TARGET).image
-    shown = [truth.visibility != VISIBLE, rules[_PAPER], rules[_COMPARISON]]
+    shown = [truth.visibility != VISIBLE, rules[_PAPER], rules[COMPARISON]]
     return [visualization.mask_overlay(image, ~hidden) for hidden in shown]

@@ -43,18 +43,23 @@ def evaluate(run: EvaluationRun) -> None:
             true_snippets = evaluation.trajectory_snippets(truth, length)
             ate, rotation = evaluation.snippet_ate(true_snippets, snippets[length])
             errors[length][name] = ate
-            straight[length][name], _ = evaluation.snippet_ate(true_snippets, evaluation.straight_ahead_baseline(length))
+            straight[length][name], of_straight = evaluation.snippet_ate(
+                true_snippets, evaluation.straight_ahead_baseline(length)
+            )
             rows += [
                 {"sequence": name, "length": length, "first_frame": number, "ate": a, "rotation_error": r}
                 for number, a, r in zip(sequence.numbers, ate.tolist(), rotation.tolist(), strict=False)
             ]
             if length == 3:
-                rotation_error = float(np.mean(rotation))
+                rotation_errors = {
+                    "rotation_error": float(np.mean(rotation)),
+                    "straight_ahead_rotation_error": float(np.mean(of_straight)),
+                }
         trajectory = evaluation.trajectory_from_predictions(motions)
         aligned, _ = evaluation.align_trajectory(truth, trajectory)
         _write_trajectory(run, name, sequence, truth, aligned)
         trajectories[name] = {
-            "rotation_error": rotation_error,
+            **rotation_errors,
             **evaluation.trajectory_ate(truth, trajectory),
             **evaluation.kitti_odometry_errors(truth, aligned),
         }

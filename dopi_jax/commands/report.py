@@ -6,7 +6,10 @@ import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from dopi_jax import evaluation
+from dopi_jax.commands.evaluate_occlusion import COMPARISON
 from dopi_jax.commands.evaluation_run import EvaluationRun
 
 _STYLE = (
@@ -15,7 +18,6 @@ _STYLE = (
     "figure{margin:1em 0}svg{background:#f6f6f6}"
 )
 _CURVE_SIZE = 480, 160
-_COMPARISON = "depth comparison, 5%"
 
 
 def write_report(workdir: pathlib.Path, evaluated: EvaluationRun, runs: Mapping[str, pathlib.Path]) -> pathlib.Path:
@@ -63,21 +65,24 @@ def summary_table(results: pathlib.Path) -> str:
       Lines of text.
     """
     depth, pose, flow, occlusion = (json.loads((results / f"{task}.json").read_text()) for task in _TASKS)
-    rows = [
-        ["depth, AbsRel", depth["cc"]["abs_rel"], depth["baselines"]["best depth per row"]["abs_rel"], "best depth per row"],
-        ["depth, a1", depth["cc"]["a1"], depth["baselines"]["best depth per row"]["a1"], "best depth per row"],
-    ]
+    rows = []
+    for metric, label in (("abs_rel", "AbsRel"), ("a1", "a1")):
+        for baseline in ("best depth per row", "training median"):
+            rows.append([f"depth, {label}", depth["cc"][metric], depth["baselines"][baseline][metric], baseline])
     for name, ate in pose["ate"]["3"].items():
-        rows.append([f"motion, 3-frame ATE, {name}", ate["mean"], ate["straight_ahead_mean"], "straight ahead"])
+        turn = pose["trajectory"][name]
+        turns = (float(np.degrees(turn[key])) for key in ("rotation_error", "straight_ahead_rotation_error"))
+        rows.append([f"motion, 3-frame ATE [m], {name}", ate["mean"], ate["straight_ahead_mean"], "straight ahead"])
+        rows.append([f"motion, rotation [deg], {name}", *turns, "straight ahead"])
     ours = flow["dopi_jax, flow network"]
     for region in ("all", "occ", "moving"):
         if region in ours:
             others = {"no motion": flow["baselines"]["no motion"], "rigid flow": flow["dopi_jax, rigid flow"]}
             for label, other in others.items():
-                rows.append([f"flow, EPE, {region}", ours[region]["epe"], other[region]["epe"], label])
+                rows.append([f"flow, EPE [px], {region}", ours[region]["epe"], other[region]["epe"], label])
     inside = occlusion["inside the image"]
     for direction in ("forward", "backward"):
-        learned, true = (inside[geometry][_COMPARISON][direction]["f1"] for geometry in ("learned", "true"))
+        learned, true = (inside[geometry][COMPARISON][direction]["f1"] for geometry in ("learned", "true"))
         rows.append([f"occlusion, F1, {direction}", learned, true, "with true depth"])
     return evaluation.render_table("Measured on unseen streets", ["what", "learned", "to compare", "with"], rows)
 

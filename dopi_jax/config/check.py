@@ -22,7 +22,7 @@ _CHOICES = {
     "flow_loss.penalty": ("charbonnier", "power"),
     "flow_loss.consistency_ltm": ("photometric", "residual", "none"),
 }
-_BEST_BY = {"depthpose": ("photometric", "abs_rel"), "flow": ("photometric", "epe")}
+_BEST_BY = {"depthpose": ("photometric", "latest", "abs_rel"), "flow": ("photometric", "latest", "epe")}
 _FLOW_MULTIPLE = 64  # the flow network halves its input six times
 
 

@@ -102,7 +102,9 @@ class TrainConfig:
     validation_batches: int = 50  # at most, spread evenly over the validation snippets
     checkpoint_every: int = 1_000
     keep_checkpoints: int = 3  # the last ones; the best by validation is kept besides
-    best_by: str = "photometric"  # phase 1 also "abs_rel" (needs lidar in the validation drives), phase 2 "epe" (D23)
+    # "photometric" | "latest", which trusts the schedule; phase 1 also "abs_rel" (needs lidar in the validation drives),
+    # phase 2 "epe" (D23)
+    best_by: str = "photometric"
 
 
 @dataclass

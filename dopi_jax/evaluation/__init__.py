@@ -10,6 +10,7 @@ from dopi_jax.evaluation.depth import (
     average_depth_metrics,
     constant_depth_baseline,
     depth_metrics,
+    pixel_median_baseline,
     row_profile_baseline,
 )
 from dopi_jax.evaluation.flow import (
@@ -66,6 +67,7 @@ __all__ = [
     "kitti_odometry_errors",
     "occlusion_metrics",
     "paper_table",
+    "pixel_median_baseline",
     "pool_occlusion_metrics",
     "pose_table",
     "regional_flow_metrics",

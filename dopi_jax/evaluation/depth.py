@@ -119,21 +119,54 @@ def row_profile_baseline(gts: Iterable[np.ndarray], min_depth: float = 1e-3, max
     Raises:
       UserError: no frame has ground truth in the range.
     """
-    height, rows, depths = 0, [], []
+    (height, _), (rows, _), depths = _gather(gts, min_depth, max_depth)
+    filled, medians = _medians(rows, depths)
+    return np.interp(np.arange(height), filled, medians)[:, None]
+
+
+def pixel_median_baseline(gts: Iterable[np.ndarray], min_depth: float = 1e-3, max_depth: float = 80.0) -> np.ndarray:
+    """Fits one depth per pixel to training frames: what knowing only where streets usually are scores.
+
+    Args:
+      gts: ground truth depths [H, W] in metres, 0 where there is none; a frame of another size counts towards the pixels
+        at the same fractions of height and width.
+      min_depth: values not above this are left out, in metres.
+      max_depth: values not below this are left out, in metres.
+
+    Returns:
+      Depth [H, W] in metres, of the first frame's size: the median of each pixel over all frames, and that of its row, as
+      in `row_profile_baseline`, where no frame has ground truth.
+
+    Raises:
+      UserError: no frame has ground truth in the range.
+    """
+    (height, width), (rows, columns), depths = _gather(gts, min_depth, max_depth)
+    filled, medians = _medians(rows, depths)
+    baseline = np.repeat(np.interp(np.arange(height), filled, medians)[:, None], width, axis=1)
+    pixels, medians = _medians(rows * width + columns, depths)
+    baseline.flat[pixels] = medians
+    return baseline
+
+
+def _gather(gts: Iterable[np.ndarray], min_depth: float, max_depth: float):
+    """The size of the first frame, the (rows, columns) there of all ground truth in range, and its depths."""
+    shape, places, depths = None, [], []
     for gt in gts:
         gt = _depth_map("ground truth", gt)
-        height = height or gt.shape[0]
+        shape = shape or gt.shape
         mask = _evaluated_pixels(gt, min_depth, max_depth, crop=None)
-        rows.append(np.nonzero(mask)[0] * height // gt.shape[0])
+        places.append([index * size // own for index, size, own in zip(np.nonzero(mask), shape, gt.shape, strict=True)])
         depths.append(gt[mask])
-    if not depths or not any(values.size for values in depths):
-        raise UserError(f"row profile has no ground truth between {min_depth} and {max_depth} m to be fitted to")
+    if not any(values.size for values in depths):
+        raise UserError(f"the baseline has no ground truth between {min_depth} and {max_depth} m to be fitted to")
+    return shape, np.concatenate(places, axis=1), np.concatenate(depths)
 
-    rows, depths = np.concatenate(rows), np.concatenate(depths)
-    order = np.argsort(rows, kind="stable")
-    filled, starts = np.unique(rows[order], return_index=True)
-    medians = [np.median(values) for values in np.split(depths[order], starts[1:])]
-    return np.interp(np.arange(height), filled, medians)[:, None]
+
+def _medians(groups: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """The groups [N] that occur, ascending, and the median of each one's values [N]."""
+    order = np.argsort(groups, kind="stable")
+    present, starts = np.unique(groups[order], return_index=True)
+    return present, [np.median(of_group) for of_group in np.split(values[order], starts[1:])]
 
 
 def _errors(truth: np.ndarray, pred: np.ndarray) -> dict[str, float]:

@@ -140,10 +140,11 @@ def trajectory_table(results: Mapping[str, Mapping[str, float]]) -> str:
     """Lists what Table III does not say of a trajectory: rotation, and drift under one global scale.
 
     Args:
-      results: by sequence, the merged results of `trajectory_ate` and `kitti_odometry_errors`, and `rotation_error`,
-        the mean rotation error of the snippets in radians.
+      results: by sequence, the merged results of `trajectory_ate` and `kitti_odometry_errors`, and the mean
+        rotation error of the snippets in radians, `rotation_error`, with `straight_ahead_rotation_error` beside it.
     """
-    headers = ["Sequence", "rotation [deg]", "global ATE [m]", "scale", "t_rel [%]", "r_rel [deg/100 m]", "segments"]
+    headers = ["Sequence", "rotation [deg]", "of straight ahead", "global ATE [m]", "scale", "t_rel [%]"]
+    headers += ["r_rel [deg/100 m]", "segments"]
     rows = []
     for name, result in results.items():
         drift = [result["t_rel_percent"], result["r_rel_deg_per_100m"]]
@@ -151,6 +152,7 @@ def trajectory_table(results: Mapping[str, Mapping[str, float]]) -> str:
             [
                 name,
                 float(np.degrees(result["rotation_error"])),
+                float(np.degrees(result["straight_ahead_rotation_error"])),
                 result["rmse"],
                 result["scale"],
                 *(None if np.isnan(value) else value for value in drift),

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 
 def cost_volume(target: jax.Array, source: jax.Array, radius: int) -> jax.Array:
@@ -35,3 +36,20 @@ def cost_volume(target: jax.Array, source: jax.Array, radius: int) -> jax.Array:
         return jnp.mean(target * jax.lax.dynamic_slice(padded, start, target.shape), axis=-1)
 
     return jnp.moveaxis(jax.lax.map(correlation, jnp.arange(side * side)), 0, -1)
+
+
+def expected_displacement(costs: jax.Array, sharpness: float, radius: int) -> jax.Array:
+    """Returns the mean displacement under a softmax over the cost volume.
+
+    Args:
+      costs: [B, H, W, (2 radius + 1)^2], in the order of `cost_volume`.
+      sharpness: factor before the softmax.
+      radius: largest displacement in cells.
+
+    Returns:
+      [B, H, W, 2]: (x, y) in units of the radius, in [-1, 1].
+    """
+    steps = jnp.linspace(-1.0, 1.0, 2 * radius + 1)
+    y, x = jnp.meshgrid(steps, steps, indexing="ij")
+    displacements = jnp.stack([x.ravel(), y.ravel()], axis=-1)
+    return nn.softmax(sharpness * costs) @ displacements

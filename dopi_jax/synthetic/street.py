@@ -9,6 +9,7 @@ from dopi_jax.synthetic.scene import LANE_CENTRE, Boxes, make_boxes
 from dopi_jax.synthetic.shading import shade
 
 CAMERA_HEIGHT = 1.65  # metres, as on KITTI's car
+_CAMERA_AHEAD_OF_AXLE = 1.7  # metres
 # KITTI's camera 2 of 2011_09_26, at its image size.
 _KITTI_SIZE = (375, 1242)
 _KITTI_K = np.array([[721.5377, 0.0, 609.5593], [0.0, 721.5377, 172.8540], [0.0, 0.0, 1.0]])
@@ -195,19 +196,26 @@ def _scaled_intrinsics(height: int, width: int) -> np.ndarray:
 
 
 def _drive(seed: int, frames: int) -> np.ndarray:
-    """Poses [frames, 4, 4] of a car that keeps to its lane, weaving gently, with the small pitch and roll of a real one."""
+    """Poses [frames, 4, 4] of a car that keeps to its lane, weaving gently, with the pitch, roll and heave of a real one.
+
+    It moves a little more steadily than KITTI's does on odometry sequence 03.
+    """
     rng = np.random.default_rng((seed, 0))
     time = np.arange(frames)
-    speed = rng.uniform(0.5, 1.2)
-    wave = rng.uniform(40, 90)
-    z = speed * (time + 0.1 * wave / (2 * np.pi) * np.sin(2 * np.pi * time / wave + rng.uniform(0, 6.3)))
+
+    def wave(amplitude: float, shortest: float, longest: float, along: np.ndarray = time) -> np.ndarray:
+        return amplitude * np.sin(2 * np.pi * along / rng.uniform(shortest, longest) + rng.uniform(0, 6.3))
+
+    speed = rng.uniform(0.55, 1.1)
+    z = speed * (time + wave(1.2, 30, 50))
     z -= z[0]
-    weaving, length, phase = rng.uniform(0.2, 0.8), rng.uniform(60, 110), rng.uniform(0, 6.3)
-    x = LANE_CENTRE + weaving * np.sin(2 * np.pi * z / length + phase)
-    heading = np.arctan(weaving * 2 * np.pi / length * np.cos(2 * np.pi * z / length + phase))
-    pitch = 0.004 * np.sin(2 * np.pi * time / rng.uniform(9, 25) + rng.uniform(0, 6.3))
-    roll = 0.004 * np.sin(2 * np.pi * time / rng.uniform(12, 30) + rng.uniform(0, 6.3))
-    y = -CAMERA_HEIGHT + 0.02 * np.sin(2 * np.pi * time / rng.uniform(8, 20))
+    x = LANE_CENTRE + wave(rng.uniform(0.25, 0.45), 38, 55, z)
+    heading = np.arctan2(np.gradient(x), np.gradient(z)) if frames > 1 else np.zeros(1)
+    pitch = wave(0.005, 8, 13) + wave(0.004, 17, 30)
+    roll = wave(0.004, 9, 14) + wave(0.003, 20, 40)
+    y = -CAMERA_HEIGHT + wave(0.012, 9, 16)
+    # The axle follows the lane; the camera swings sideways ahead of it.
+    x = x + _CAMERA_AHEAD_OF_AXLE * np.sin(heading)
     poses = np.tile(np.eye(4), (frames, 1, 1))
     poses[:, :3, :3] = _turn(heading, 1) @ _turn(pitch, 0) @ _turn(roll, 2)
     poses[:, :3, 3] = np.column_stack([x, y, z])

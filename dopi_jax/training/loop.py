@@ -165,9 +165,10 @@ class _FiniteCheck:
 
 
 def _keep_best(checkpoints: Checkpoints, state: TrainState, values: Mapping[str, float], best_by: str) -> None:
-    if best_by not in values:
+    scores = {**values, "latest": -int(state.step)}
+    if best_by not in scores:
         raise UserError(f"config.train.best_by is {best_by!r}, but validation gave {', '.join(values)}: choose one of these")
-    checkpoints.save_if_best(state, values[best_by], best_by)
+    checkpoints.save_if_best(state, scores[best_by], best_by)
 
 
 class _Stopped(BaseException):

@@ -5,15 +5,15 @@ import re
 
 import pytest
 
-from dopi_jax.commands import demo, evaluate_occlusion
+from dopi_jax.commands import demo, evaluate_occlusion, street_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compile")]
 
 
 def test_the_demo_leaves_a_report_and_is_done_when_it_is_done(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(pathlib.Path(__file__).parents[2])
-    monkeypatch.setattr(demo, "_SIZE", (64, 128))
-    monkeypatch.setattr(demo, "_FRAMES", {"kitti_raw": 32, "kitti_odometry": 24, "kitti_flow_2015": 1})
+    monkeypatch.setattr(street_runs, "SIZE", (64, 128))
+    monkeypatch.setattr(street_runs, "FRAMES", {"kitti_raw": 32, "kitti_odometry": 24, "kitti_flow_2015": 1})
     monkeypatch.setattr(evaluate_occlusion, "_STREETS", 1)
     arguments = [f"--workdir={tmp_path}", "--steps=2"]
     demo.main(arguments)

@@ -108,7 +108,7 @@ def wrong(*more):
         wrong("--config.model.depth=resnet6", "has model.depth = 'small', but the config asks for 'resnet6': name"),
         wrong("--config.loss.normalize_all_disparities", "has loss.normalize_all_disparities = False, but"),
         wrong("--config.data.width=416", "config.data.width is 416: expected a multiple of 64"),
-        wrong("--config.train.best_by=abs_rel", "config.train.best_by is 'abs_rel': expected one of photometric, epe"),
+        wrong("--config.train.best_by=abs_rel", "best_by is 'abs_rel': expected one of photometric, latest, epe"),
         wrong("--config.phase=3", "config.phase is '3': expected one of depthpose, flow"),
     ],
 )

@@ -11,6 +11,7 @@ from dopi_jax.evaluation import (
     average_depth_metrics,
     constant_depth_baseline,
     depth_metrics,
+    pixel_median_baseline,
     row_profile_baseline,
 )
 from dopi_jax.evaluation.depth import _resize_bilinear
@@ -160,6 +161,19 @@ def test_row_profile_takes_frames_of_other_heights_at_the_same_fraction():
     np.testing.assert_allclose(profile[:, 0], [60, 60, 20, 20])
 
 
+def test_pixel_median_is_the_median_over_frames_and_the_rows_where_there_is_none():
+    first = np.array([[10, 20, 0], [0, 0, 6]])
+    second = np.array([[30, 90, 0], [0, 4, 8]])  # 90 m is out of range
+    # Rows: 10, 20, 30 and 4, 6, 8.
+    np.testing.assert_allclose(pixel_median_baseline([first, second]), [[20, 20, 20], [6, 4, 7]])
+
+
+def test_pixel_median_takes_frames_of_other_sizes_at_the_same_fractions():
+    large = np.full((4, 4), 10.0)
+    large[2:, 2:] = 20
+    np.testing.assert_allclose(pixel_median_baseline([np.full((2, 2), 10.0), large]), [[10, 10], [10, 20]])
+
+
 @pytest.mark.parametrize("protocol", ["cc", "monodepth2"])
 def test_a_scene_that_is_a_row_profile_is_explained_by_it_and_not_by_a_constant(protocol):
     gt = np.linspace(60, 5, 50)[:, None] * np.ones((1, 80))
@@ -206,6 +220,8 @@ def test_nothing_to_average_or_to_fit_is_told():
         row_profile_baseline([np.zeros((4, 4))])
     with pytest.raises(UserError, match="no ground truth"):
         row_profile_baseline([])
+    with pytest.raises(UserError, match="no ground truth"):
+        pixel_median_baseline([np.zeros((4, 4))])
 
 
 def test_evaluation_imports_without_the_learning_frameworks():

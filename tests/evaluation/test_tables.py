@@ -95,10 +95,10 @@ def test_pose_table_gives_each_sequence_a_column_and_the_baseline_a_row():
 
 def test_trajectory_table_shows_degrees_and_leaves_out_what_a_short_path_lacks():
     short = {
-        "rotation_error": np.pi / 180, "rmse": 1.5, "scale": 30.0,
+        "rotation_error": np.pi / 180, "straight_ahead_rotation_error": np.pi / 90, "rmse": 1.5, "scale": 30.0,
         "t_rel_percent": float("nan"), "r_rel_deg_per_100m": float("nan"), "segments": 0,
     }  # fmt: skip
     long = {**short, "t_rel_percent": 2.607, "r_rel_deg_per_100m": 0.288, "segments": 958}
     table = trajectory_table({"03 (600-800)": short, "09": long})
-    assert row_of(table, "03").split() == ["03", "(600-800)", "1.000", "1.500", "30.000", "-", "-", "0"]
-    assert row_of(table, "09").split() == ["09", "1.000", "1.500", "30.000", "2.607", "0.288", "958"]
+    assert row_of(table, "03").split() == ["03", "(600-800)", "1.000", "2.000", "1.500", "30.000", "-", "-", "0"]
+    assert row_of(table, "09").split() == ["09", "1.000", "2.000", "1.500", "30.000", "2.607", "0.288", "958"]

@@ -11,6 +11,7 @@ from dopi_jax.errors import UserError
 from dopi_jax.models import PoseNet, cost_volume
 from dopi_jax.models.pose import (
     FIRST_MOTION,
+    KEPT_CHANGE,
     PATCH_STRIDE,
     SCALES,
     SEARCH_RADIUS,
@@ -95,15 +96,28 @@ def without_mean_motion(tree):
 
 
 def test_small_variant_turns_the_motion_round_when_the_images_change_places():
-    net = PoseNet(2, "small")
-    first, second, other = frames(3)
+    net = PoseNet(1, "small")
+    first, second = frames(2)
     apply = quick_jit(net.apply)
     tree = without_mean_motion(variables(net))
-    there, back = apply(tree, first, [second, other])[:, 0], apply(tree, second, [first, other])[:, 0]
+    there, back = apply(tree, first, [second]), apply(tree, second, [first])
     np.testing.assert_allclose(there, -back, rtol=1e-3, atol=1e-6)
     assert np.abs(there).max() > 1e-4
     # Of two equal images nothing is read, whatever the parameters.
-    np.testing.assert_allclose(apply(tree, first, [first, first]), 0, atol=1e-6)
+    np.testing.assert_allclose(apply(tree, first, [first]), 0, atol=1e-6)
+
+
+def test_small_variant_keeps_a_part_of_what_changes_between_the_sources():
+    net = PoseNet(2, "small")
+    target, before, after = frames(3)
+    apply = quick_jit(net.apply)
+    tree = without_mean_motion(variables(net))
+    to_before, to_after = np.moveaxis(np.asarray(apply(tree, target, [before, after])), 1, 0)
+    alone = [np.asarray(apply(tree, target, [source, source]))[:, 1] for source in (before, after)]
+    # With twice the same image the two velocities are opposite, their mean is zero and all is change.
+    read_before, read_after = (motion / KEPT_CHANGE for motion in alone)
+    np.testing.assert_allclose(to_after - to_before, read_after - read_before, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(to_after + to_before, KEPT_CHANGE * (read_after + read_before), rtol=1e-3, atol=1e-6)
 
 
 def test_small_variant_treats_every_source_alike_but_for_the_mean_motion():

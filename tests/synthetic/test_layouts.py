@@ -26,8 +26,9 @@ from dopi_jax.synthetic.__main__ import main
 from dopi_jax.synthetic.layouts import kitti_flow, kitti_odometry, kitti_raw, rig, write_layout
 
 SIZE = (24, 80)
-FRAMES = {"kitti_raw": 19, "kitti_odometry": 16, "kitti_flow_2015": 3}
+FRAMES = {"kitti_raw": 28, "kitti_odometry": 16, "kitti_flow_2015": 3}
 SEED = 4
+TEST_DRIVE = kitti_raw.TEST_DRIVES[2]
 LAYOUTS = {"kitti_raw": kitti_raw, "kitti_odometry": kitti_odometry, "kitti_flow_2015": kitti_flow}
 
 
@@ -59,29 +60,31 @@ def test_raw_drives_fall_into_the_three_folds(root, streets):
     assert [len(sequence) for sequence in training] == [4, 3, 3, 3] and count_snippets(training) == 5
     assert [sequence.name for sequence in validation] == [f"{kitti_raw.VALIDATION_DRIVE}_02"]
     assert count_snippets(validation) == 1
-    assert [image.image.stem for image in tested] == ["0000000000", "0000000001", "0000000002"] and expected == 697
+    # The list has frames 0 to 2 of drive 0048, 0 and 2 of 0052, and 0 of both others.
+    assert [int(image.image.stem) for image in tested] == [0, 0, 0, 1, 2, 0, 2] and expected == 697
     for sequence in training + validation:
         np.testing.assert_array_equal(sequence.intrinsics, streets["kitti_raw"][sequence.name[:-3]].K)
         assert sequence.image_size == SIZE
 
 
 def test_long_raw_drives_stay_on_the_test_list_and_off_the_static_frames():
-    lengths = {drive: street.frames for drive, street in kitti_raw.streets(400, SEED, SIZE).items()}
-    assert sum(lengths.values()) == 400
-    assert (lengths[kitti_raw.TEST_DRIVE], lengths[kitti_raw.VALIDATION_DRIVE]) == (22, 30)
+    lengths = {drive: street.frames for drive, street in kitti_raw.streets(800, SEED, SIZE).items()}
+    assert sum(lengths.values()) == 800
+    assert lengths[kitti_raw.VALIDATION_DRIVE] == 30
+    assert [lengths[drive] for drive in kitti_raw.TEST_DRIVES] == [22] * 4
     for drive, length in lengths.items():
         assert not static_frames().get(drive, frozenset()).intersection(range(length))
 
 
 def test_every_recording_shows_a_street_of_its_own(streets):
     seeds = [street.seed for recordings in streets.values() for street in recordings.values()]
-    other = [street.seed for street in kitti_raw.streets(18, SEED + 1, SIZE).values()]
-    assert len(set(seeds + other)) == len(seeds) + len(other) == 6 + 3 + 6 + 6
+    other = [street.seed for street in kitti_raw.streets(27, SEED + 1, SIZE).values()]
+    assert len(set(seeds + other)) == len(seeds) + len(other) == 9 + 3 + 6 + 9
 
 
 def test_images_are_the_streets_frames(root, streets):
     paths = {
-        ("kitti_raw", kitti_raw.TEST_DRIVE): f"2011_09_26/{kitti_raw.TEST_DRIVE}_sync/image_02/data/0000000002.png",
+        ("kitti_raw", TEST_DRIVE): f"2011_09_26/{TEST_DRIVE}_sync/image_02/data/0000000002.png",
         ("kitti_odometry", "09"): "sequences/09/image_2/000002.png",
         ("kitti_flow_2015", "testing/000001"): "testing/image_2/000001_11.png",
     }
@@ -91,9 +94,10 @@ def test_images_are_the_streets_frames(root, streets):
 
 
 def test_laser_scans_give_the_true_depth_back(root, streets):
-    street = streets["kitti_raw"][kitti_raw.TEST_DRIVE]
-    for number, image in enumerate(eigen_test_images(root)[0]):
-        depth, truth = street.frame(number).depth, image.ground_truth()
+    for image in eigen_test_images(root)[0]:
+        drive = image.image.parents[2].name.removesuffix("_sync")
+        depth = streets["kitti_raw"][drive].frame(int(image.image.stem)).depth
+        truth = image.ground_truth()
         measured = truth > 0
         np.testing.assert_allclose(truth[measured], depth[measured], rtol=1e-5)
         # At this size a beam meets every pixel but those above the scanner's view and the first column.
@@ -235,7 +239,7 @@ def test_the_same_seed_gives_the_same_bytes(layout, root, tmp_path):
 def test_an_existing_folder_is_left_alone(root):
     before = files(root / "kitti_raw")
     with pytest.raises(UserError, match=r"data.*/kitti_raw already exists: remove it, or choose another --out"):
-        write_layout("kitti_raw", root, 18, 0, SIZE)
+        write_layout("kitti_raw", root, 27, 0, SIZE)
     assert files(root / "kitti_raw") == before
 
 
@@ -260,7 +264,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     ("options", "message"),
     [
         (["--layout=kitti"], r"--layout is 'kitti': expected one of kitti_raw, kitti_odometry, kitti_flow_2015"),
-        (["--frames=17"], r"--frames is 17: expected at least 18 for kitti_raw"),
+        (["--frames=26"], r"--frames is 26: expected at least 27 for kitti_raw"),
         (["--layout=kitti_odometry", "--frames=14"], r"--frames is 14: expected at least 15 for kitti_odometry"),
         (["--layout=kitti_flow_2015", "--frames=0"], r"--frames is 0: expected at least 1"),
         (["--frames=many"], r"argument --frames: invalid int value: 'many'; --help lists the options"),
@@ -272,7 +276,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
 )
 def test_a_mistake_is_one_sentence(options, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
-        main(["--layout=kitti_raw", f"--out={tmp_path / 'data'}", "--frames=20", *options])
+        main(["--layout=kitti_raw", f"--out={tmp_path / 'data'}", "--frames=30", *options])
     out, err = capsys.readouterr()
     assert exit_.value.code == 1 and out == "" and err.startswith("error: ") and err.count("\n") == 1
     assert re.search(message, err)
@@ -293,5 +297,5 @@ def test_the_command(tmp_path):
 
 def test_drives_are_listed(root):
     assert raw_reader.list_drives(root) == sorted(
-        [*kitti_raw.TRAINING_DRIVES, kitti_raw.VALIDATION_DRIVE, kitti_raw.TEST_DRIVE]
+        [*kitti_raw.TRAINING_DRIVES, kitti_raw.VALIDATION_DRIVE, *kitti_raw.TEST_DRIVES]
     )

@@ -205,6 +205,14 @@ def test_validation_chooses_the_best_checkpoint(weights, tmp_path):
     assert json.loads((tmp_path / "best.json").read_text()) == {"step": 4, "score": 0.2, "by": "photometric"}
 
 
+def test_the_latest_validated_checkpoint_can_count_as_the_best(weights, tmp_path):
+    config = schedule(validate_every=4)
+    config.train.best_by = "latest"
+    train(config, tmp_path, weights.batches, validate=lambda state: {"photometric": float(state.step)})
+    assert [path.name for path in (tmp_path / "best").iterdir()] == ["10"]
+    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 10, "score": -10, "by": "latest"}
+
+
 def test_a_score_that_validation_lacks_is_an_error(weights, tmp_path):
     config = schedule(steps=1)
     config.train.best_by = "abs_rel"

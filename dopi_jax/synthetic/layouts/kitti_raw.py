@@ -22,14 +22,16 @@ from dopi_jax.synthetic.street import Street
 # Real drives' names, because splits go by name. None of the training drives has frames on the list of static ones.
 TRAINING_DRIVES = tuple(f"2011_09_26_drive_{number:04d}" for number in (1, 5, 14, 15))
 VALIDATION_DRIVE = "2011_09_26_drive_0113"
-TEST_DRIVE = "2011_09_26_drive_0048"
+# Drives of the Eigen test list, most of whose first frames are on it.
+TEST_DRIVES = tuple(f"2011_09_26_drive_{number:04d}" for number in (2, 20, 48, 52))
 
 _DAY = "2011_09_26"
 _START = datetime.datetime(2011, 9, 26, 13, 0, 0)
 _SNIPPET = 3  # frames
-_FEWEST = _SNIPPET * (len(TRAINING_DRIVES) + 2)
+_DRIVES = len(TRAINING_DRIVES) + 1 + len(TEST_DRIVES)
+_FEWEST = _SNIPPET * _DRIVES
 _VALIDATION_LIMIT = 30  # frame 30 of this drive is on the list of static frames
-_TEST_LIMIT = 22  # frames 0 to 21 of this drive are on the Eigen test list
+_TEST_LIMIT = 22  # of the first so many frames of drive 0048 all are on the list, of the others a half or a third
 
 
 def streets(frames: int, seed: int, size: tuple[int, int]) -> dict[str, Street]:
@@ -46,10 +48,11 @@ def streets(frames: int, seed: int, size: tuple[int, int]) -> dict[str, Street]:
     if frames < _FEWEST:
         raise UserError(
             f"--frames is {frames}: expected at least {_FEWEST} for kitti_raw, {_SNIPPET} (t-1, t, t+1) for each of its "
-            f"{len(TRAINING_DRIVES) + 2} drives"
+            f"{_DRIVES} drives"
         )
     eighth = max(_SNIPPET, frames // 8)
-    lengths = {VALIDATION_DRIVE: min(eighth, _VALIDATION_LIMIT), TEST_DRIVE: min(eighth, _TEST_LIMIT)}
+    tested = min(max(_SNIPPET, eighth // len(TEST_DRIVES)), _TEST_LIMIT)
+    lengths = {VALIDATION_DRIVE: min(eighth, _VALIDATION_LIMIT)} | dict.fromkeys(TEST_DRIVES, tested)
     share, rest = divmod(frames - sum(lengths.values()), len(TRAINING_DRIVES))
     lengths |= {drive: share + (index < rest) for index, drive in enumerate(TRAINING_DRIVES)}
     return {drive: make_street(f"kitti_raw {drive}", length, seed, size) for drive, length in sorted(lengths.items())}

@@ -1,0 +1,126 @@
+"""`python -m dopi_jax.commands.ablation`: the rows of the paper's Tables II and V, trained and tested on drawn streets.
+
+Every row is trained with every seed, on its streets; a row of phase 2 is taught by the full phase 1 of its seed. What is
+there already is not done again, so that seeds can be added, and what was interrupted goes on.
+"""
+
+import contextlib
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from dopi_jax import evaluation
+from dopi_jax.commands import flags as command_flags
+from dopi_jax.commands.street_runs import draw_streets, say, train_phase
+from dopi_jax.commands.tasks import TASKS
+from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS
+from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+
+_FIRST_SEED = 20  # of streets that chose nothing in this project
+_ROWS = {"depthpose": ABLATIONS, "flow": FLOW_ABLATIONS}
+_TABLES = {"depthpose": "Table II", "flow": "Table V"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the ablations; a user's mistake is one sentence on stderr and exit status 1.
+
+    Args:
+      arguments: Of the command line; those of this process if None.
+    """
+    parser = ArgumentParser("python -m dopi_jax.commands.ablation", description="The paper's ablations on drawn streets.")
+    parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/ablation"), help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="of each training, instead of what the demo's configs say")
+    with told_in_one_sentence():
+        options = parser.parse_args(arguments)
+        if options.seeds < 1:
+            raise UserError(f"--seeds is {options.seeds}: expected at least 1")
+        run(options.workdir, range(_FIRST_SEED, _FIRST_SEED + options.seeds), options.steps)
+
+
+def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -> None:
+    """Trains and tests what has not been yet, and prints and writes both tables.
+
+    Args:
+      workdir: Where everything goes, a folder for each seed; the tables are ablation.txt and ablation.json.
+      seeds: Of the streets and of the training.
+      steps: Of each training; None for what the demo's configs say.
+
+    Raises:
+      UserError: A training cannot be done.
+    """
+    command_flags.use_compilation_cache()
+    command_flags.tell_warnings_as_notes()
+    results = {(phase, row): [] for phase, rows in _ROWS.items() for row in rows}
+    for seed in seeds:
+        folder = workdir / f"seed_{seed}"
+        draw_streets(folder / "data", seed)
+        for phase, row in results:
+            say(f"seed {seed}, {_TABLES[phase]}, {row}")
+            trained = train_phase(
+                phase,
+                folder / f"{phase}_{row}",
+                folder / "data",
+                seed,
+                variant=row,
+                steps=steps,
+                depthpose=folder / "depthpose_full" if phase == "flow" else None,
+            )
+            with contextlib.redirect_stdout(None):
+                for task in _METRICS[phase]:
+                    TASKS[task](trained)
+            results[phase, row].append(_metrics(trained.results_folder(), phase))
+
+    tables = [_table(phase, {row: results[phase, row] for row in rows}) for phase, rows in _ROWS.items()]
+    written = {f"{_TABLES[phase]}, {row}": of_seeds for (phase, row), of_seeds in results.items()}
+    (workdir / "ablation.txt").write_text("\n\n".join(tables) + "\n")
+    (workdir / "ablation.json").write_text(json.dumps({"seeds": list(seeds), **written}, indent=2) + "\n")
+    print("\n\n".join(tables))
+
+
+# By phase and task, the metrics and where TASK.json has them; * stands for the mean over all keys.
+_METRICS = {
+    "depthpose": {
+        "depth": {"AbsRel": ("cc", "abs_rel"), "RMSE [m]": ("cc", "rmse"), "a1": ("cc", "a1")},
+        "pose": {"3-frame ATE [m]": ("ate", "3", "*", "mean"), "rotation [rad]": ("trajectory", "*", "rotation_error")},
+    },
+    "flow": {
+        "flow": {
+            f"EPE {region} [px]": ("dopi_jax, flow network", region, "epe") for region in ("all", "noc", "occ", "moving")
+        },
+    },
+}
+
+
+def _metrics(folder: pathlib.Path, phase: str) -> dict[str, float]:
+    found = {}
+    for task, metrics in _METRICS[phase].items():
+        result = json.loads((folder / f"{task}.json").read_text())
+        found |= {name: _look_up(result, path) for name, path in metrics.items()}
+    return found
+
+
+def _look_up(result, path: Sequence[str]) -> float:
+    if not path:
+        return float(result)
+    if path[0] == "*":
+        return float(np.mean([_look_up(value, path[1:]) for value in result.values()]))
+    return _look_up(result[path[0]], path[1:])
+
+
+def _table(phase: str, results: dict[str, list[dict[str, float]]]) -> str:
+    """The rows with mean and standard deviation over the seeds."""
+    names = [name for metrics in _METRICS[phase].values() for name in metrics]
+    rows = []
+    for row, of_seeds in results.items():
+        values = [[metrics[name] for metrics in of_seeds] for name in names]
+        rows.append([row, *(f"{np.mean(v):.4f} ± {np.std(v):.4f}" for v in values)])
+    count = len(next(iter(results.values())))
+    title = f"{_TABLES[phase]} on drawn streets: mean ± standard deviation over {count} seeds"
+    return evaluation.render_table(title, ["row", *names], rows)
+
+
+if __name__ == "__main__":
+    main()

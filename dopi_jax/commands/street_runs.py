@@ -1,0 +1,81 @@
+"""Drawn streets and what is trained on them, for the demo and the ablations; what has been done is not done again."""
+
+import pathlib
+import runpy
+import sys
+
+from dopi_jax import config as config_lib
+from dopi_jax.commands import train
+from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.errors import UserError
+from dopi_jax.synthetic.layouts import write_layout
+
+SIZE = (128, 320)
+FRAMES = {"kitti_raw": 720, "kitti_odometry": 120, "kitti_flow_2015": 20}
+CONFIGS = {"depthpose": "configs/demo_depthpose.py", "flow": "configs/demo_flow.py"}
+_TITLES = {"depthpose": "depth and motion", "flow": "optical flow"}
+
+
+def draw_streets(data: pathlib.Path, seed: int) -> None:
+    """Draws the streets to train and test on, in the layouts of the real data sets.
+
+    Args:
+      data: The data root.
+      seed: Each gives other streets.
+
+    Raises:
+      UserError: The folder cannot be written.
+    """
+    for layout, frames in FRAMES.items():
+        if not (data / layout).is_dir():
+            say(f"drawing streets in the layout of {layout}")
+            write_layout(layout, data, frames, seed, SIZE)
+
+
+def train_phase(
+    phase: str,
+    workdir: pathlib.Path,
+    data: pathlib.Path,
+    seed: int,
+    *,
+    variant: str = "",
+    steps: int | None = None,
+    depthpose: pathlib.Path | None = None,
+) -> EvaluationRun:
+    """Trains a phase on drawn streets, as its config in `CONFIGS` says, as far as it has not been trained yet.
+
+    Args:
+      phase: "depthpose" or "flow".
+      workdir: The run's folder.
+      data: The data root.
+      seed: Of the training.
+      variant: A row of the paper's ablation table; empty for all of the method.
+      steps: Instead of the config's; None for those.
+      depthpose: The run of phase 1 that teaches phase 2.
+
+    Returns:
+      The trained run.
+
+    Raises:
+      UserError: As `commands.train.run` says, or the training was stopped.
+    """
+    if not pathlib.Path(CONFIGS[phase]).is_file():
+        raise UserError(f"{CONFIGS[phase]} is not here: start the command in the project's folder")
+    config = runpy.run_path(CONFIGS[phase])["get_config"](variant)
+    config.data.root = str(data)
+    config.data.height, config.data.width = SIZE
+    config.train.seed = seed
+    config.train.steps = config.train.steps if steps is None else steps
+    if depthpose:
+        config.depthpose = str(depthpose)
+    config_lib.check(config)
+    say(f"training {_TITLES[phase]}, {variant or 'full'}, {config.train.steps} steps")
+    state = train.run(config, workdir)
+    if int(state.step) < config.train.steps:
+        raise UserError("the training was stopped; the same command goes on from here")
+    return EvaluationRun.open(workdir, {}, "best")
+
+
+def say(what: str) -> None:
+    """Tells on stderr what begins."""
+    print(f"-- {what}", file=sys.stderr)
