@@ -1,5 +1,6 @@
 """Pose networks: a target image and its sources to the camera's motion."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -94,6 +95,8 @@ SCALES = (0.03, 0.03, 0.2, 0.1, 0.1, 0.1)
 FIRST_MOTION = (0.0, 0.0, -0.06, 0.0, 0.0, 0.0)
 
 
+# What a mirror makes of a motion: what goes or turns to the left then goes or turns to the right.
+MIRROR = (-1.0, 1.0, 1.0, 1.0, -1.0, -1.0)
 # Of a motion's deviation from the mean motion over the sources, what is kept. A car's motion hardly changes within a tenth
 # of a second: on a drawn street the change that was read off two pairs of images was three times the true one, and the least
 # squares fit of one to the other was 0.1 to 0.36 in forward motion and turns.
@@ -111,8 +114,11 @@ class SmallPoseNet(nn.Module):
 
     The motion from a to b is, to first order, the reverse of that from b to a. So both are read and half their difference is
     taken: whatever the network says of every pair of images alike cancels, and the motions to t-1 and t+1 have no common
-    bias. Added is the mean motion over time, a parameter: what is the same in every frame need not be read off images. Of
-    what differs between the sources a part is kept: a car's motion is steady.
+    bias. In the same way the mirrored images are read, off the same cost volume: without that, 600 steps on drawn streets
+    left a motion to one side, of 7 mm a frame, that all frames had in common.
+
+    Added is the mean motion over time, a parameter, of what no mirror turns round: what is the same in every frame need not
+    be read off images. Of what differs between the sources a part is kept: a car's motion is steady.
     """
 
     @nn.compact
@@ -123,6 +129,7 @@ class SmallPoseNet(nn.Module):
         target_patches = jnp.tile(normalised_patches(target), (len(sources), 1, 1, 1))
         there, back = [target_patches, source_patches], [source_patches, target_patches]
         costs = cost_volume(*(jnp.concatenate(pair) for pair in zip(there, back, strict=True)), SEARCH_RADIUS)
+        costs = jnp.concatenate([costs, mirrored_costs(costs)])
         displacement = expected_displacement(costs, SHARPNESS, SEARCH_RADIUS)
         # Where a displacement is seen tells which motion it belongs to.
         coordinates = _coordinates_like(costs)
@@ -130,10 +137,12 @@ class SmallPoseNet(nn.Module):
         for layer, channels in enumerate(MOTION_CHANNELS, 1):
             x = nn.relu(conv(channels, 3, 2, name=f"conv{layer}")(x))
         pooled = jnp.concatenate([jnp.mean(x, axis=(1, 2)), _moments(displacement, coordinates)], axis=-1)
-        motion_there, motion_back = jnp.split(nn.Dense(6, use_bias=False, kernel_init=NEAR_ZERO, name="pose")(pooled), 2)
-        poses = (motion_there - motion_back) / 2
+        motions = nn.Dense(6, use_bias=False, kernel_init=NEAR_ZERO, name="pose")(pooled)
+        there, back, mirrored_there, mirrored_back = jnp.split(motions, 4)
+        mirror = jnp.array(MIRROR)
+        poses = (there - back + mirror * (mirrored_there - mirrored_back)) / 4
         poses = poses.reshape(len(sources), batch, 6).swapaxes(0, 1)
-        mean_motion = self.param("mean_motion", lambda _: jnp.array(FIRST_MOTION) / jnp.array(SCALES))
+        mean_motion = self.param("mean_motion", lambda _: jnp.array(FIRST_MOTION) / jnp.array(SCALES)) * (1 + mirror) / 2
         times = _times_of_sources(len(sources))[:, None]
         velocities = poses / times
         mean = jnp.mean(velocities, axis=1, keepdims=True)
@@ -162,6 +171,20 @@ def normalised_patches(images: jax.Array) -> jax.Array:
     centred = patches - jnp.mean(patches, axis=-1, keepdims=True)
     # Contrast below a grey level of 1 in 100 is noise, and is not raised to one.
     return centred / jnp.sqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-4)
+
+
+def mirrored_costs(costs: jax.Array) -> jax.Array:
+    """Returns the cost volume of the mirrored images.
+
+    Args:
+      costs: [B, H, W, (2 radius + 1)^2], in the order of `cost_volume`, of images whose columns all belong to a cell.
+
+    Returns:
+      The same shape.
+    """
+    side = math.isqrt(costs.shape[-1])
+    by_displacement = costs.reshape(*costs.shape[:-1], side, side)
+    return by_displacement[:, :, ::-1, :, ::-1].reshape(costs.shape)
 
 
 def _moments(displacement: jax.Array, coordinates: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ from dopi_jax.models.pose import (
     SCALES,
     SEARCH_RADIUS,
     expected_displacement,
+    mirrored_costs,
     normalised_patches,
 )
 
@@ -107,6 +108,24 @@ def test_small_variant_turns_the_motion_round_when_the_images_change_places():
     np.testing.assert_allclose(apply(tree, first, [first]), 0, atol=1e-6)
 
 
+def test_small_variant_turns_the_motion_to_the_other_side_in_a_mirror():
+    net = PoseNet(2, "small")
+    images = frames(3)
+    apply = quick_jit(net.apply)
+    tree = variables(net)
+    tree = {"params": tree["params"] | {"mean_motion": np.ones(6, np.float32)}}
+    poses = apply(tree, images[0], images[1:])
+    mirrored = apply(tree, images[0][:, :, ::-1], [x[:, :, ::-1] for x in images[1:]])
+    np.testing.assert_allclose(mirrored, poses * np.array([-1, 1, 1, 1, -1, -1]), rtol=1e-3, atol=1e-6)
+    assert np.abs(poses[..., [0, 4, 5]]).max() > 1e-4
+
+
+def test_costs_of_mirrored_images():
+    target, source = (jax.random.normal(jax.random.key(n), (1, 5, 7, 4)) for n in (0, 1))
+    expected = cost_volume(target[:, :, ::-1], source[:, :, ::-1], 2)
+    np.testing.assert_allclose(mirrored_costs(cost_volume(target, source, 2)), expected, atol=1e-6)
+
+
 def test_small_variant_keeps_a_part_of_what_changes_between_the_sources():
     net = PoseNet(2, "small")
     target, before, after = frames(3)
@@ -129,8 +148,8 @@ def test_small_variant_treats_every_source_alike_but_for_the_mean_motion():
     swapped = apply(tree, target, [after, before])
     np.testing.assert_allclose(poses, swapped[:, ::-1], rtol=1e-4, atol=1e-6)
     assert np.abs(poses - swapped).max() > 1e-4
-    # The mean motion is reversed for the frame before, and doubled two frames away.
-    motion = variables(net)["params"]["mean_motion"] * np.array(SCALES)
+    # The mean motion is reversed for the frame before, doubled two frames away, and goes to no side.
+    motion = variables(net)["params"]["mean_motion"] * np.array(SCALES) * np.array([0, 1, 1, 1, 0, 0])
     np.testing.assert_allclose(apply(variables(net), target, [before, after]) - poses, [[-motion, motion]] * 2, atol=1e-6)
     net = PoseNet(4, "small")
     far = net.apply(variables(net), target, [before, after] * 2) - net.apply(
