@@ -72,7 +72,8 @@ def summary_table(results: pathlib.Path) -> str:
     for name, ate in pose["ate"]["3"].items():
         turn = pose["trajectory"][name]
         turns = (float(np.degrees(turn[key])) for key in ("rotation_error", "straight_ahead_rotation_error"))
-        rows.append([f"motion, 3-frame ATE [m], {name}", ate["mean"], ate["straight_ahead_mean"], "straight ahead"])
+        ates = (1e3 * ate[key] for key in ("mean", "straight_ahead_mean"))
+        rows.append([f"motion, 3-frame ATE [mm], {name}", *ates, "straight ahead"])
         rows.append([f"motion, rotation [deg], {name}", *turns, "straight ahead"])
     ours = flow["dopi_jax, flow network"]
     for region in ("all", "occ", "moving"):
