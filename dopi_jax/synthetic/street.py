@@ -192,8 +192,8 @@ def _flat(hits: Hits) -> Hits:
 def _scaled_intrinsics(height: int, width: int) -> np.ndarray:
     """KITTI's field of view at another size, pixel centres at integers, looking straight ahead in the middle column.
 
-    KITTI looks 11 pixels beside it, which a pose network that is not told the intrinsics takes for a motion to the side: 4 to
-    5 mm a frame after 600 steps on streets.
+    KITTI looks 11 pixels beside it, which a pose network that is not told the intrinsics takes for a motion to the side:
+    3 to 6 mm a frame after 600 steps on streets.
     """
     scale_y, scale_x = height / _KITTI_SIZE[0], width / _KITTI_SIZE[1]
     K = np.diag([scale_x, scale_y, 1.0]) @ _KITTI_K
