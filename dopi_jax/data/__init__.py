@@ -2,6 +2,7 @@
 
     images · calibration · snippets      a frame, a calibration file, a sequence of frames
     kitti_raw · kitti_odometry           the official layouts as sequences
+    cityscapes                           likewise, every second frame and without the bonnet
     kitti_flow                           the pairs of KITTI 2015 with true flow
     splits                               which frames train, validate and test
     selection                            config text -> sequences            <- everything above

@@ -11,12 +11,13 @@ from dopi_jax.errors import UserError
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError)
 
 
-def read_image(path: str | pathlib.Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_image(path: str | pathlib.Path, size: tuple[int, int] | None = None, kept_rows: float = 1.0) -> np.ndarray:
     """Reads a frame as RGB, resized on request by Pillow's antialiased bilinear filter.
 
     Args:
       path: an image file; grey is repeated to three channels.
       size: (height, width) in pixels to resize to; None keeps the stored size.
+      kept_rows: share of the stored rows, from the top, that is used, in (0, 1]; with None as size, in whole rows.
 
     Returns:
       uint8 [height, width, 3] in 0..255.
@@ -29,8 +30,12 @@ def read_image(path: str | pathlib.Path, size: tuple[int, int] | None = None) ->
             image = stored.convert("RGB")
     except _DAMAGED as error:
         raise _unreadable(path, error) from error
-    if size is not None and image.size != size[::-1]:
-        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+    rows = kept_rows * image.height
+    if size is None:
+        image = image.crop((0, 0, image.width, round(rows)))
+    elif (*size, rows) != (image.height, image.width, image.height):
+        # The filter looks at the first rows below the box, too: as if the whole image were resized and then cut.
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR, box=(0, 0, image.width, rows))
     return np.array(image)
 
 

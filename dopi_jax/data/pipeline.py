@@ -120,16 +120,17 @@ class _SnippetReader:
 
     def _read_frames(self, index: np.int64) -> tuple[np.ndarray, np.bool]:
         try:
-            return np.stack([self._read_frame(path) for path in self._snippets[index].frames]), np.True_
+            snippet = self._snippets[index]
+            return np.stack([self._read_frame(path, snippet.kept_rows) for path in snippet.frames]), np.True_
         except UserError as error:
             self._error = self._error or error
             return np.zeros((3, *self._size, 3), np.uint8), np.False_
 
-    def _read_frame(self, path: pathlib.Path) -> np.ndarray:
+    def _read_frame(self, path: pathlib.Path, kept_rows: float) -> np.ndarray:
         # Two threads may decode the same frame at once; both get the same pixels.
         frame = self._kept.get(path)
         if frame is None:
-            frame = read_image(path, self._size)
+            frame = read_image(path, self._size, kept_rows)
             if self._keep:
                 self._kept[path] = frame
         return frame

@@ -5,9 +5,12 @@
     kitti_raw:2011_09_26_drive_0095    one drive
     kitti_odometry:train               the sequences 00 to 08 at hand
     kitti_odometry:03                  one sequence
+    cityscapes:train                   the training cities at hand
+    cityscapes:aachen                  one city, of whichever split
 
 A range such as [:600] or [540:600] may follow; it counts the frames of each sequence from 0, as Python slices do.
-Every colour camera is a sequence of its own. Frames of KITTI raw on which the car stands still are left out first.
+Every colour camera is a sequence of its own, and so is every second frame of a clip of Cityscapes. Frames of KITTI raw and
+of Cityscapes on which the car stands still are left out first.
 """
 
 import os
@@ -15,14 +18,14 @@ import pathlib
 import re
 import warnings
 
-from dopi_jax.data import kitti_flow, kitti_odometry, kitti_raw, splits
+from dopi_jax.data import cityscapes, kitti_flow, kitti_odometry, kitti_raw, splits
 from dopi_jax.data.snippets import Sequence, require_snippets
 from dopi_jax.errors import UserError
 
-DATA_FOLDERS = (kitti_raw.FOLDER, kitti_odometry.FOLDER, kitti_flow.FOLDER, "cityscapes")
+DATA_FOLDERS = (kitti_raw.FOLDER, kitti_odometry.FOLDER, kitti_flow.FOLDER, cityscapes.FOLDER)
 
 _WHOLE_SPLITS = ("eigen", "eigen_val", "train")
-_SELECTION = re.compile(r"(kitti_raw|kitti_odometry):(\w+)(?:\[(-?\d+)?:(-?\d+)?\])?")
+_SELECTION = re.compile(r"(kitti_raw|kitti_odometry|cityscapes):(\w+)(?:\[(-?\d+)?:(-?\d+)?\])?")
 
 
 class EmptySplit(UserError):
@@ -57,8 +60,8 @@ def find_data_root(root: str = "") -> pathlib.Path:
 def select_sequences(root: str | pathlib.Path, selection: str, *, for_training: bool = False) -> list[Sequence]:
     """Returns the sequences that a selection names; the grammar is that of this module's docstring.
 
-    In a whole split, a sequence too short for a snippet is left out with a warning that counts them; one chosen by
-    name is an error. A warning also tells when what is trained on would be tested on: the odometry sequences are cut
+    In a whole split or city, a sequence too short for a snippet is left out with a warning that counts them; one chosen
+    by name is an error. A warning also tells when what is trained on would be tested on: the odometry sequences are cut
     from raw drives.
 
     Args:
@@ -77,7 +80,8 @@ def select_sequences(root: str | pathlib.Path, selection: str, *, for_training: 
     if match is None:
         raise UserError(
             f"selection {selection!r} cannot be read, expected kitti_raw:eigen, kitti_raw:eigen_val, "
-            "kitti_raw:<drive>, kitti_odometry:train or kitti_odometry:<sequence>, with an optional range such as [:600]"
+            "kitti_raw:<drive>, kitti_odometry:train, kitti_odometry:<sequence>, cityscapes:train or cityscapes:<city>, "
+            "with an optional range such as [:600]"
         )
     dataset, name, first, last = match.groups()
     frames = slice(first and int(first), last and int(last))
@@ -88,6 +92,9 @@ def select_sequences(root: str | pathlib.Path, selection: str, *, for_training: 
             _refuse_test_scenes(selection, drives)
             _warn_of_tests_within(selection, drives)
         sequences = [sequence for drive in drives for sequence in kitti_raw.read_drive(root, drive)]
+    elif dataset == cityscapes.FOLDER:
+        cities = _cities(root, name)
+        sequences = [sequence for split, city in cities for sequence in cityscapes.read_city(root, split, city)]
     else:
         names = _odometry_names(root, name)
         if for_training:
@@ -96,7 +103,7 @@ def select_sequences(root: str | pathlib.Path, selection: str, *, for_training: 
             kitti_odometry.read_sequence(root, n, camera) for n in names for camera in kitti_odometry.list_cameras(root, n)
         ]
     sequences = [sequence.part(frames) for sequence in sequences]
-    if name in _WHOLE_SPLITS:
+    if name in _WHOLE_SPLITS or dataset == cityscapes.FOLDER:
         return _leave_out_short(selection, sequences)
     return [require_snippets(sequence) for sequence in sequences]
 
@@ -136,6 +143,18 @@ def _odometry_names(root: pathlib.Path, name: str) -> list[str]:
         raise UserError(
             f"kitti_odometry:{name} is not at hand, looked in {root / kitti_odometry.FOLDER / 'sequences'}, "
             f"found {_some(at_hand)}: {kitti_odometry.HOW_TO_GET}"
+        )
+    return found
+
+
+def _cities(root: pathlib.Path, name: str) -> list[tuple[str, str]]:
+    """The selected cities with their split."""
+    at_hand = [(split, city) for split in cityscapes.SPLITS for city in cityscapes.list_cities(root, split)]
+    found = [(split, city) for split, city in at_hand if name == city or (name, split) == ("train", "train")]
+    if not found:
+        raise UserError(
+            f"cityscapes:{name} is not at hand, looked in {root / cityscapes.FOLDER}/leftImg8bit_sequence, found "
+            f"{_some(['/'.join(place) for place in at_hand]) or 'no city'}: {cityscapes.HOW_TO_GET}"
         )
     return found
 

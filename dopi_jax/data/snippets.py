@@ -22,6 +22,7 @@ class Snippet(NamedTuple):
       next: file of frame t+1.
       intrinsics: float64 [3, 3] in pixels of the stored frames.
       image_size: (height, width) of the stored frames in pixels.
+      kept_rows: share of the stored rows, from the top, that is used, in (0, 1].
     """
 
     previous: pathlib.Path
@@ -29,6 +30,7 @@ class Snippet(NamedTuple):
     next: pathlib.Path
     intrinsics: np.ndarray
     image_size: tuple[int, int]
+    kept_rows: float = 1.0
 
     @property
     def frames(self) -> tuple[pathlib.Path, pathlib.Path, pathlib.Path]:
@@ -36,8 +38,9 @@ class Snippet(NamedTuple):
         return self.previous, self.target, self.next
 
     def intrinsics_at(self, size: tuple[int, int]) -> np.ndarray:
-        """Returns the intrinsics in pixels of the frames resized to (height, width), float64 [3, 3]."""
-        return scale_rows(self.intrinsics, size[0] / self.image_size[0], size[1] / self.image_size[1])
+        """Returns the intrinsics in pixels of the frames' kept rows resized to (height, width), float64 [3, 3]."""
+        # Rows are left out at the bottom, which moves no pixel: only the zoom knows of it.
+        return scale_rows(self.intrinsics, size[0] / (self.kept_rows * self.image_size[0]), size[1] / self.image_size[1])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +53,8 @@ class Sequence:
       numbers: frame numbers, rising; a gap means that frames in between were left out.
       intrinsics: float64 [3, 3] in pixels of the stored frames.
       image_size: (height, width) of the stored frames in pixels.
+      kept_rows: share of the stored rows, from the top, that is used, in (0, 1]; what lies below shows the car itself.
+      step: how much higher the number of the next frame of a snippet is.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Sequence:
     numbers: tuple[int, ...]
     intrinsics: np.ndarray
     image_size: tuple[int, int]
+    kept_rows: float = 1.0
+    step: int = 1
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -75,11 +82,11 @@ class Sequence:
         )
 
     def snippets(self) -> list[Snippet]:
-        """Returns every three frames with consecutive numbers, in the order of time; none straddles a gap."""
+        """Returns every three frames whose numbers follow at `step`, in the order of time; none straddles a gap."""
         return [
-            Snippet(*self.frames[index - 1 : index + 2], self.intrinsics, self.image_size)
+            Snippet(*self.frames[index - 1 : index + 2], self.intrinsics, self.image_size, self.kept_rows)
             for index in range(1, len(self) - 1)
-            if self.numbers[index + 1] - self.numbers[index - 1] == 2
+            if self.numbers[index + 1] - self.numbers[index - 1] == 2 * self.step
         ]
 
 

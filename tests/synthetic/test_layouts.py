@@ -1,4 +1,4 @@
-"""What is written in KITTI's layouts, seen through the readers of the real data sets and beside the street's truth."""
+"""What is written in the official layouts, seen through the readers of the real data sets and beside the street's truth."""
 
 import pathlib
 import re
@@ -23,13 +23,18 @@ from dopi_jax.errors import UserError
 from dopi_jax.formats import read_kitti_poses
 from dopi_jax.synthetic import OUT_OF_VIEW, VISIBLE
 from dopi_jax.synthetic.__main__ import main
-from dopi_jax.synthetic.layouts import kitti_flow, kitti_odometry, kitti_raw, rig, write_layout
+from dopi_jax.synthetic.layouts import cityscapes, kitti_flow, kitti_odometry, kitti_raw, rig, write_layout
 
 SIZE = (24, 80)
-FRAMES = {"kitti_raw": 28, "kitti_odometry": 16, "kitti_flow_2015": 3}
+FRAMES = {"kitti_raw": 28, "kitti_odometry": 16, "kitti_flow_2015": 3, "cityscapes": 90}
 SEED = 4
 TEST_DRIVE = kitti_raw.TEST_DRIVES[2]
-LAYOUTS = {"kitti_raw": kitti_raw, "kitti_odometry": kitti_odometry, "kitti_flow_2015": kitti_flow}
+LAYOUTS = {
+    "kitti_raw": kitti_raw,
+    "kitti_odometry": kitti_odometry,
+    "kitti_flow_2015": kitti_flow,
+    "cityscapes": cityscapes,
+}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +84,7 @@ def test_long_raw_drives_stay_on_the_test_list_and_off_the_static_frames():
 def test_every_recording_shows_a_street_of_its_own(streets):
     seeds = [street.seed for recordings in streets.values() for street in recordings.values()]
     other = [street.seed for street in kitti_raw.streets(27, SEED + 1, SIZE).values()]
-    assert len(set(seeds + other)) == len(seeds) + len(other) == 9 + 3 + 6 + 9
+    assert len(set(seeds + other)) == len(seeds) + len(other) == 9 + 3 + 6 + 3 + 9
 
 
 def test_images_are_the_streets_frames(root, streets):
@@ -87,6 +92,9 @@ def test_images_are_the_streets_frames(root, streets):
         ("kitti_raw", TEST_DRIVE): f"2011_09_26/{TEST_DRIVE}_sync/image_02/data/0000000002.png",
         ("kitti_odometry", "09"): "sequences/09/image_2/000002.png",
         ("kitti_flow_2015", "testing/000001"): "testing/image_2/000001_11.png",
+        ("cityscapes", "train/bochum_000000_000000"): (
+            "leftImg8bit_sequence/train/bochum/bochum_000000_000002_leftImg8bit.png"
+        ),
     }
     for (layout, name), path in paths.items():
         image = read_image(root / layout / path)
@@ -263,10 +271,12 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--layout=kitti"], r"--layout is 'kitti': expected one of kitti_raw, kitti_odometry, kitti_flow_2015"),
+        (["--layout=kitti"], r"--layout is 'kitti': expected one of kitti_raw, kitti_odometry, kitti_flow_2015, cityscapes"),
         (["--frames=26"], r"--frames is 26: expected at least 27 for kitti_raw"),
         (["--layout=kitti_odometry", "--frames=14"], r"--frames is 14: expected at least 15 for kitti_odometry"),
         (["--layout=kitti_flow_2015", "--frames=0"], r"--frames is 0: expected at least 1"),
+        (["--layout=cityscapes", "--frames=60"], r"--frames is 60: expected a multiple of 30 for cityscapes, at least 90"),
+        (["--layout=cityscapes", "--frames=100"], r"--frames is 100: expected a multiple of 30 for cityscapes"),
         (["--frames=many"], r"argument --frames: invalid int value: 'many'; --help lists the options"),
         (["--height=0"], r"--height is 0: expected 16 to 4096 pixels"),
         (["--width=5000"], r"--width is 5000: expected 16 to 4096 pixels"),

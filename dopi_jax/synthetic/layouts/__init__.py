@@ -1,8 +1,8 @@
-"""Procedural streets written to disk in KITTI's official layouts, for the readers of `dopi_jax.data`.
+"""Procedural streets written to disk in the official layouts of KITTI and Cityscapes, for the readers of `dopi_jax.data`.
 
     streets · rig                                a recording's street; where its cameras, laser and IMU sit
     laser · oxts                                 true depth -> laser scan, true poses -> GPS/IMU records
-    kitti_raw · kitti_odometry · kitti_flow      one official layout each
+    kitti_raw · kitti_odometry · kitti_flow · cityscapes      one official layout each
 
 Each layout has `streets`, the recordings by name and so their exact truth, and `write`, their files.
 """
@@ -11,12 +11,13 @@ import pathlib
 import shutil
 
 from dopi_jax.errors import UserError
-from dopi_jax.synthetic.layouts import kitti_flow, kitti_odometry, kitti_raw
+from dopi_jax.synthetic.layouts import cityscapes, kitti_flow, kitti_odometry, kitti_raw
 
 _LAYOUTS = {
     "kitti_raw": kitti_raw,
     "kitti_odometry": kitti_odometry,
     "kitti_flow_2015": kitti_flow,
+    "cityscapes": cityscapes,
 }
 LAYOUT_NAMES = tuple(_LAYOUTS)
 
@@ -31,7 +32,7 @@ def write_layout(layout: str, out: pathlib.Path, frames: int, seed: int, size: t
       layout: one of `LAYOUT_NAMES`.
       out: the data root; made if it is not there.
       frames: how many frames all recordings have together; for kitti_flow_2015 how many scenes training and testing have
-        each.
+        each; for cityscapes a multiple of 30.
       seed: at least 0; each gives other streets.
       size: (height, width) of the images in pixels.
 
