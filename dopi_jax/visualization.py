@@ -111,6 +111,26 @@ def flow_error_map(gt: np.ndarray, pred: np.ndarray, valid: np.ndarray) -> np.nd
     return np.where(np.asarray(valid)[..., None], colours, np.uint8(0))
 
 
+def depth_error_map(gt: np.ndarray, pred: np.ndarray) -> np.ndarray:
+    """Returns where a predicted depth is right (blue) and wrong (orange), in steps of factor 2.
+
+    Args:
+      gt: True depth [H, W] in metres, 0 where it is not known, which is black.
+      pred: Predicted depth [H, W], positive, in any unit: both medians are made the same.
+
+    Returns:
+      uint8 [H, W, 3]. The palest blue and the palest orange meet at a ratio of 1.25 to the truth, the bound of a1.
+    """
+    gt, pred = np.asarray(gt, np.float64), np.asarray(pred, np.float64)
+    known = gt > 0
+    ratio = gt[known] / pred[known]
+    ratio = ratio / np.median(ratio) if ratio.size else ratio
+    share = (np.maximum(ratio, 1 / ratio) - 1) / 0.25
+    colours = np.zeros((*gt.shape, 3), np.uint8)
+    colours[known] = _ERROR_COLOURS[np.searchsorted(_ERROR_STEPS, share, side="left")]
+    return colours
+
+
 def image_colours(image: np.ndarray) -> np.ndarray:
     """Returns an image [H, W, 3] in [-1, 1] as uint8."""
     return np.rint(np.clip((np.asarray(image) + 1) * 127.5, 0, 255)).astype(np.uint8)

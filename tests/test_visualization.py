@@ -120,3 +120,14 @@ def test_a_trajectory_that_stands_still_is_a_dot():
     rows, columns = pixels_of(plot, (0, 0, 0))
     assert len(rows) > 0
     assert np.ptp(rows) <= 10 and np.ptp(columns) <= 10
+
+
+def test_depth_errors_are_blue_up_to_a_quarter_and_orange_beyond_whatever_the_unit():
+    gt = np.array([[10.0, 10.0, 10.0, 10.0, 10.0, 0.0]])
+    pred = np.array([[1.0, 1.0, 1.0, 0.81, 1.3, 1.0]])
+    colours = visualization.depth_error_map(gt, pred)[0].astype(int)
+    red, _, blue = colours.T
+    assert (blue > red).tolist() == [True, True, True, True, False, False]
+    np.testing.assert_array_equal(colours[5], 0)
+    np.testing.assert_array_equal(colours[0], visualization.depth_error_map(10 * gt, pred)[0, 0])
+    assert not visualization.depth_error_map(np.zeros((2, 2)), np.ones((2, 2))).any()

@@ -36,11 +36,11 @@ def evaluate(run: EvaluationRun) -> None:
     }
     candidates = {name: [depth] * len(images) for name, depth in baselines.items()} | {"dopi_jax": []}
     pictures = []
-    for image in tqdm(images, unit="image"):
+    for image, truth in zip(tqdm(images, unit="image"), truths, strict=True):
         pixels = read_image(image.image, run.image_size)
         disparity = np.asarray(predict_disparity(run.variables, network_input(pixels)[None]))[0]
         candidates["dopi_jax"].append(1 / disparity)
-        pictures.append([pixels, visualization.depth_colours(disparity)])
+        pictures.append([pixels, visualization.depth_colours(disparity), _error_map(truth, 1 / disparity)])
 
     per_image = {
         (name, protocol): [
@@ -67,6 +67,15 @@ def evaluate(run: EvaluationRun) -> None:
     run.write_results("depth", table, summary, rows)
     some = pictures[:: max(1, len(pictures) // _PICTURES)][:_PICTURES]
     Image.fromarray(visualization.stack_panels(some)).save(run.results_folder() / "depth.png")
+
+
+def _error_map(truth: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """The error at the pixels of the depth map that laser points fall into."""
+    shape = depth.shape
+    coarse = np.zeros(shape)
+    row, column = np.nonzero(truth)
+    coarse[row * shape[0] // truth.shape[0], column * shape[1] // truth.shape[1]] = truth[row, column]
+    return visualization.depth_error_map(coarse, depth)
 
 
 def _training_median(run: EvaluationRun) -> dict[str, np.ndarray]:

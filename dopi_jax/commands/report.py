@@ -96,7 +96,7 @@ _PANEL_CAPTIONS = {
     "depth and motion do not teach (red).",
 }
 _TASKS = {
-    "depth": "Frames and predicted disparity, near is bright.",
+    "depth": "Frames, predicted disparity (near is bright), error at laser points (blue is right, orange over 25 % wrong).",
     "pose": "The camera's path from above.",
     "flow": "Frame above predicted flow; beside them true flow and error (blue is right, orange is wrong).",
     "occlusion": "Not visible is red: the truth; the paper's masks and depth comparison, from true depth. Both directions.",
