@@ -8,9 +8,11 @@ DATA needs drive 2011_09_26_drive_0095 of KITTI raw and sequence 03 of KITTI odo
 validate), any Eigen test drive with laser scans for depth, and the poses. On all of KITTI, override config.data.train and so
 on as configs/kitti_depthpose.py has them.
 
-On two CPU cores the 1,500 steps took 21 minutes: AbsRel 0.335 on the 25 Eigen frames of drive 0052 (a depth per row, fitted
-on them: 0.333), 3-frame ATE 0.0082 on frames 600-800 of sequence 03 (straight ahead: 0.0084). 750 steps more made it
-worse (validation error 0.366 -> 0.378, AbsRel on other frames of 0052 0.339 -> 0.353): two drives are soon known by heart.
+Measured before the small pose network read mirrored images and kept motion steady (dopi_jax/models/pose.py), and not again
+since: on two CPU cores the 1,500 steps took 21 minutes: AbsRel 0.335 on the 25 Eigen frames of drive 0052 (a depth per
+row, fitted on them: 0.333), 3-frame ATE 0.0082 on frames 600-800 of sequence 03 (straight ahead: 0.0084). 750 steps more
+made it worse (validation error 0.366 -> 0.378, AbsRel on other frames of 0052 0.339 -> 0.353): two drives are soon known
+by heart.
 
 What departs from the paper's preset, and why:
 - Small networks with starting values of their own (dopi_jax/models): the paper's need days.
