@@ -3,8 +3,8 @@
 What departs from the paper's preset, and why: the small networks, which a laptop trains; a rate ten times as high, since the
 steps are few, that falls in the last quarter; the rigid flow teaches wherever the edge and blank masks say that nothing can
 be seen, as in the published code (D13), because the paper's less-than-mean mask drops nearly all of it; the last networks
-are kept, as in phase 1. Teaching with three times the paper's weight did not bring the flow of what leaves the image nearer to
-the teacher's (250 steps: error 6 % larger, on other streets 4 % with the paper's).
+are kept, as in phase 1. Teaching with three times the paper's weight did not bring the flow of what leaves the image nearer
+to the teacher's (250 steps: error 6 % larger, on other streets 4 % with the paper's).
 """
 
 from dopi_jax.config import Config, apply_flow_variant
