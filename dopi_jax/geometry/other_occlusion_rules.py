@@ -9,6 +9,11 @@ from dopi_jax.geometry.occlusion import OcclusionMasks
 from dopi_jax.geometry.sampling import bilinear_sample, corners, is_inside
 from dopi_jax.geometry.warp import land, warp_by_flow
 
+# More than half, because where the edge runs between two source pixels nobody knows, and hidden pixels are few: on 8 drawn
+# streets of 256x832, with true depth and 5 % of tolerance, the F1 of hidden pixels inside the image was 0.921 forwards and
+# 0.909 backwards with a half, 0.930 and 0.922 with 0.6, 0.942 and 0.925 with 0.7.
+_HIDING_SHARE = 0.7
+
 
 def depth_comparison_masks(
     target_depth: chex.Array,
@@ -20,7 +25,7 @@ def depth_comparison_masks(
 ) -> OcclusionMasks:
     """Returns which target pixels can be seen in the source, by comparing their depth there with the source's own depth.
 
-    A pixel is hidden if more than half of what bilinear interpolation would take from the source lies nearer than the pixel
+    A pixel is hidden if more than 0.7 of what bilinear interpolation would take from the source lies nearer than the pixel
     itself. Unlike `occlusion_masks` it does not depend on how densely pixels land, so nothing is lost to stripes where the
     scene shrinks, and no hole opens where it grows. It needs a depth of the source that is as good as the target's.
 
@@ -46,7 +51,7 @@ def depth_comparison_masks(
     usable = jnp.isfinite(source_depth) & (source_depth > 0)
     depths, weights = corners(jnp.where(usable, source_depth, jnp.inf), landing.pixels)
     nearer = landing.z[..., None] > (1 + tolerance) * depths
-    hidden = edge & (jnp.sum(jnp.where(nearer, weights, 0.0), axis=-1) > 0.5)
+    hidden = edge & (jnp.sum(jnp.where(nearer, weights, 0.0), axis=-1) > _HIDING_SHARE)
     return OcclusionMasks(edge, jnp.ones_like(edge), ~hidden)
 
 

@@ -32,8 +32,8 @@ def test_depth_comparison_hides_what_comes_to_lie_behind_the_block():
 
 def test_depth_comparison_counts_the_share_of_the_weight_that_is_nearer():
     """The wall moves by a fraction of a pixel, so that its last column before the block lies between wall and block."""
-    for by, is_hidden in ((0.4, False), (0.6, True)):
-        pose = geometry.pose_from_vector(jnp.array([by, 0.0, 0.0, 0.0, 0.0, 0.0]))  # 0.4 or 0.6 px to the right at 20 m
+    for by, is_hidden in ((0.65, False), (0.75, True)):
+        pose = geometry.pose_from_vector(jnp.array([by, 0.0, 0.0, 0.0, 0.0, 0.0]))  # so many px to the right at 20 m
         masks = geometry.depth_comparison_masks(jnp.full((H, W), 20.0), block_before_wall(20, 26), K, pose)
         assert bool(~masks.blank[4, 19]) == is_hidden
         assert not masks.blank[4, 20:25].any() and masks.blank[4, :19].all()
