@@ -23,7 +23,8 @@ def run(chosen: options.Options) -> list[row.Row]:
       UserError: The peer does not compute what we do, so that comparing times means nothing.
     """
     rows: list[row.Row] = []
-    with jax.default_device(chosen.device), jax.default_matmul_precision(options.PRECISIONS[chosen.precision]), fresh_cache():
+    precision = jax.default_matmul_precision(options.PRECISIONS[chosen.precision])
+    with jax.default_device(chosen.device), precision, fresh_cache():
         for case in chosen.cases:
             _say(f"measuring {case}")
             rows += measure.step_rows(case, chosen.variants, chosen.repeats, chosen.device)

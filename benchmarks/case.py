@@ -62,7 +62,7 @@ class Case:
 
 
 def initial_state(case: Case) -> Any:
-    """Returns the state that every variant's step starts from; the teachers of phase 2 are untrained, which costs the same."""
+    """Returns the state that every variant's step starts from; untrained teachers in phase 2 change no time."""
     frozen = {}
     if case.phase == "2":
         phase_1 = create_state(dataclasses.replace(case, phase="1").config())

@@ -1,4 +1,4 @@
-"""The functions of `dopi_jax.geometry` and the terms of the losses, each alone: time, and traffic against the least there can be."""
+"""The functions of `dopi_jax.geometry` and the terms of the losses, each alone: time, and memory traffic."""
 
 from collections.abc import Callable
 from typing import Any

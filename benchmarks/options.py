@@ -78,7 +78,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures time, memory and arithmetic of train steps, their parts, the functions of geometry and prediction.",
+        description="Measures time, memory and arithmetic of train steps, their parts, geometry and prediction.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     several = {"nargs": "+", "metavar": ""}
@@ -90,7 +90,8 @@ def _parser() -> ArgumentParser:
         "--networks", choices=tuple(NETWORKS), default=("small",), help=f"of {' '.join(NETWORKS)}", **several
     )
     parser.add_argument("--batch", type=_positive, default=(2,), help="snippets, one or more numbers", **several)
-    parser.add_argument("--size", type=_size, default=((128, 416),), help="such as 256x832, one or more", **several)
+    sizes = "rows x columns, such as 256x832, one or more; in phase 2 both multiples of 64"
+    parser.add_argument("--size", type=_size, default=((128, 448),), help=sizes, **several)
     parser.add_argument("--precision", choices=tuple(PRECISIONS), help="of products in the networks; tf32 on a GPU only")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="that of JAX's choice if not given")
     parser.add_argument("--repeats", type=_positive, default=5, help="rounds of calls that are timed")
@@ -108,7 +109,7 @@ def _positive(text: str) -> int:
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: expected rows and columns, such as 128x416")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: expected rows and columns, such as 128x448")
     return int(match[1]), int(match[2])
 
 

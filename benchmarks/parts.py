@@ -31,8 +31,8 @@ def parts(case: Case) -> dict[str, Part]:
       case: What is trained on what.
 
     Returns:
-      "networks forward", "networks forward and backward", "masks", "warping" and "losses", the last two forward and backward,
-      and "optimiser".
+      "networks forward", "networks forward and backward", "masks", "warping" and "losses" (both forward and backward), and
+      "optimiser".
     """
     config = case.config()
     state, batch, scene = initial_state(case), random_batch(case), road_scene(case)

@@ -16,7 +16,7 @@ class Row:
     """What was measured of one thing; None where a number does not apply.
 
     Attributes:
-      case: What it was measured on, such as "phase 1, small, 2 x 128 x 416".
+      case: What it was measured on, such as "phase 1, small, 2 x 128 x 448".
       what: Its name.
       seconds: Median time of a call.
       ratio: `seconds` over that of `reference`, within the same run.
@@ -68,13 +68,13 @@ def table(title: str, rows: Sequence[Row]) -> str:
         if index == 0 or row.case != rows[index - 1].case:
             lines += [None] * bool(lines) + [[row.case, *[""] * (len(columns) - 1)], None]
         lines.append(_line(row))
-    widths = [max(len(cells[index]) for cells in (columns, *filter(None, lines))) for index in range(len(columns))]
-    names = (0, columns.index("to"))
     # Numbers of so many sizes come as text, which tables align to the left.
-    aligned = [
-        cells and [cell if index in names else cell.rjust(widths[index]) for index, cell in enumerate(cells)] for cells in lines
-    ]
-    return render_table(title, columns, aligned)
+    for index in range(len(columns)):
+        if columns[index] not in ("what", "to"):
+            width = max(len(line[index]) for line in [columns, *filter(None, lines)])
+            for line in filter(None, [columns, *lines]):
+                line[index] = line[index].rjust(width)
+    return render_table(title, columns, lines)
 
 
 def _line(row: Row) -> list[Any]:

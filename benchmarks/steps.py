@@ -45,7 +45,7 @@ class Steps:
         self.programs: dict[str, Program] = {}
         for name in _names(variants):
             variant = name.split(",")[0]
-            with _masks_of_ones() if name == MASKS_OF_ONES else contextlib.nullcontext():
+            with masks_of_ones() if name == MASKS_OF_ONES else contextlib.nullcontext():
                 step = train_step(case.config(variant))
                 step = _loss_alone(step) if name == LOSS_ALONE else step
                 self.programs[name] = compile_program(parallel.data_parallel(step, [device]), self._state, self._batch)
@@ -96,7 +96,7 @@ def _loss_alone(step: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, A
 
 
 @contextlib.contextmanager
-def _masks_of_ones() -> Iterator[None]:
+def masks_of_ones() -> Iterator[None]:
     """Replaces, in objectives that are traced inside, the masks by ones that still need the source's depth."""
 
     def ones(depth: Any, source_depth: chex.Array, *of_no_use: Any) -> geometry.OcclusionMasks:

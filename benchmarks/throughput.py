@@ -69,7 +69,7 @@ def pipeline_seconds(case: Case, repeats: int, clock: Callable[[], float]) -> fl
 
     Args:
       case: Its batch and size.
-      repeats: Batches in every one of `_ROUNDS` rounds.
+      repeats: A quarter of the batches that are taken.
       clock: Gives seconds.
     """
     with tempfile.TemporaryDirectory(prefix="dopi_jax_frames_") as folder:
