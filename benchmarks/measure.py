@@ -9,7 +9,7 @@ import jax
 from benchmarks.case import Case
 from benchmarks.functions import floor_bytes, functions
 from benchmarks.parts import parts
-from benchmarks.program import Program, compile_program
+from benchmarks.program import Program, cached_compile_seconds, compile_program
 from benchmarks.row import Row
 from benchmarks.steps import Steps
 from benchmarks.throughput import pipeline_seconds, prediction, wait
@@ -93,7 +93,7 @@ def prediction_row(case: Case, repeats: int) -> Row:
         name,
         seconds,
         compile_seconds=program.compile_seconds,
-        cached_seconds=program.cached_seconds,
+        cached_seconds=cached_compile_seconds(function, *arguments),
         peak_bytes=program.peak_bytes,
         flops=program.flops,
         frames=case.batch,
