@@ -81,7 +81,7 @@ def _parser() -> ArgumentParser:
         description="Measures time, memory and arithmetic of train steps, their parts, geometry and prediction.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    several = {"nargs": "+", "metavar": ""}
+    several = {"nargs": "+", "metavar": "VALUE"}
     parser.add_argument("--phases", choices=tuple(PHASES), default=("1", "2"), help="of 1 2", **several)
     parser.add_argument(
         "--variants", choices=tuple(ABLATIONS), default=("basic", "full"), help=f"of {' '.join(ABLATIONS)}", **several
