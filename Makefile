@@ -1,10 +1,10 @@
-# make setup | demo | test | test-all | lint. Every target makes .venv by itself.
+# make setup | demo | bench | test | test-all | lint. Every target makes .venv by itself.
 PYTHON ?= python3
 VENV := .venv
 # A machine with an NVIDIA driver gets the CUDA build of JAX.
 REQUIREMENTS := $(if $(shell command -v nvidia-smi 2>/dev/null),requirements.txt,requirements-cpu.txt)
 
-.PHONY: setup demo test test-all lint clean
+.PHONY: setup demo bench test test-all lint clean
 
 setup: $(VENV)/.ready
 
@@ -18,6 +18,10 @@ $(VENV)/.ready: requirements.txt requirements-cpu.txt pyproject.toml
 
 demo: $(VENV)/.ready
 	$(VENV)/bin/python -m dopi_jax.commands.demo
+
+# make bench ARGS="--networks resnet6 --batch 4 --size 256x832"; docs/PERFORMANCE.md says what it measures.
+bench: $(VENV)/.ready
+	$(VENV)/bin/python -m benchmarks $(ARGS)
 
 test: $(VENV)/.ready
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"

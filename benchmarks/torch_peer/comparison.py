@@ -1,0 +1,155 @@
+"""Our step of phase 1 and its masks beside PyTorch's: first that both compute the same, then the times, taking turns."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+
+from benchmarks.case import Case, on_device, random_batch, road_scene
+from benchmarks.program import compile_program
+from benchmarks.row import Row
+from benchmarks.throughput import wait
+from benchmarks.timing import interleaved
+from benchmarks.torch_peer.masks import released_masks, vectorised_masks
+from benchmarks.torch_peer.step import Masks, Step
+from dopi_jax import geometry
+from dopi_jax.errors import UserError
+from dopi_jax.interop.torch_weights import convert
+from dopi_jax.training import create_state, parallel
+from dopi_jax.training.step import train_step
+
+AGREEMENT = 1e-3
+"""Largest relative difference of the loss, and share of mask pixels that may differ, before times are not compared."""
+
+_COARSEST_STRIDE = 128
+_WAYS: dict[str, Masks] = {"vectorised": vectorised_masks, "released way": released_masks}
+
+
+def comparison_rows(case: Case, repeats: int, device: jax.Device, precision: str) -> list[Row]:
+    """Returns times of ours and PyTorch's, and their ratios.
+
+    Args:
+      case: Its batch and size; the step is that of phase 1 with the networks "resnet6", variant "full".
+      repeats: Rounds that are timed.
+      device: Ours; PyTorch takes the same kind.
+      precision: Of products in the networks, "float32" or "tf32".
+
+    Returns:
+      Rows for the masks of one direction and for the step.
+
+    Raises:
+      UserError: PyTorch cannot run this, or does not compute the same.
+    """
+    case = dataclasses.replace(case, phase="1", networks="resnet6")
+    if case.batch * -(-case.height // _COARSEST_STRIDE) * -(-case.width // _COARSEST_STRIDE) < 2:
+        raise UserError("--peer: PyTorch normalises over more than one cell at stride 128: give a larger --batch or --size")
+    torch_device = _torch_device(device)
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+    label = f"beside PyTorch {torch.__version__}, {case}"
+    return _mask_rows(label, case, repeats, torch_device) + _step_rows(label, case, repeats, device, torch_device)
+
+
+def _mask_rows(label: str, case: Case, repeats: int, torch_device: torch.device) -> list[Row]:
+    scene = road_scene(case)
+    views = scene["depth"], scene["source_depths"][:, 1], scene["intrinsics"], scene["poses"][:, 1]
+    ours = jax.jit(jax.vmap(lambda *view: geometry.occlusion_masks(*view).visible))
+    program = compile_program(ours, *views)
+    given = jax.device_put(views)
+    torch_views = [torch.from_numpy(view).to(torch_device) for view in views]
+    for way, masks in _WAYS.items():
+        _demand_same_mask(way, np.asarray(program.run(*given)), masks(*torch_views).cpu().numpy())
+
+    calls: dict[str, Callable[[], object]] = {"masks, ours": wait(program.run, given)}
+    calls |= {f"masks, PyTorch {way}": _waiting(masks, torch_views) for way, masks in _WAYS.items()}
+    return _rows(label, calls, repeats)
+
+
+def _step_rows(label: str, case: Case, repeats: int, device: jax.Device, torch_device: torch.device) -> list[Row]:
+    config, batch = case.config("full"), random_batch(case)
+    torch_step = Step(batch, config.optimizer.learning_rate, torch_device)
+    state = parallel.replicate(with_weights_of(torch_step, create_state(config)), [device])
+    given = on_device(batch, device)
+    program = compile_program(parallel.data_parallel(train_step(config), [device]), state, given)
+
+    # Before any step of either: both still have the same weights.
+    expected = {way: torch_step.loss(masks).item() for way, masks in _WAYS.items()}
+    state, metrics = program.run(state, given)
+    for way, loss in expected.items():
+        _demand_same_loss(way, float(metrics["loss"]), loss)
+
+    held = [state]  # each step gives its state's memory to the next
+
+    def take() -> None:
+        held[0], metrics = program.run(held[0], given)
+        jax.block_until_ready((held[0], metrics))
+
+    calls: dict[str, Callable[[], object]] = {"step full, ours": take}
+    for way, masks in _WAYS.items():
+        calls[f"step full, PyTorch {way}"] = lambda masks=masks: torch_step.take(masks)
+    return _rows(label, calls, repeats)
+
+
+def with_weights_of(step: Step, state: Any) -> Any:
+    """Returns our state with the weights of PyTorch's networks; Adam's moments are zero in both.
+
+    Args:
+      step: The step in PyTorch.
+      state: A `TrainState` of phase 1 with the networks "resnet6".
+    """
+    tensors = {
+        "depth": convert(_numpy(step.depth_net), "depth"),
+        "pose": convert(_numpy(step.pose_net), "pose"),
+    }
+    params = {name: variables["params"] for name, variables in tensors.items()}
+    return state.replace(params=params, batch_stats={"depth": tensors["depth"]["batch_stats"]})
+
+
+def _numpy(network: torch.nn.Module) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+
+
+def _demand_same_mask(way: str, ours: np.ndarray, theirs: np.ndarray) -> None:
+    differing = float(np.mean(ours != theirs))
+    if differing > AGREEMENT:
+        raise UserError(
+            f"masks of PyTorch ({way}) differ from ours in {differing:.2%} of the pixels, at most {AGREEMENT:.2%} may: "
+            "their times are not compared"
+        )
+
+
+def _demand_same_loss(way: str, ours: float, theirs: float) -> None:
+    # Written so that NaN is refused too.
+    if not abs(theirs - ours) <= AGREEMENT * abs(ours):
+        raise UserError(
+            f"the loss is {theirs:.6g} in PyTorch ({way}) and {ours:.6g} here, expected to agree to {AGREEMENT:.2%}: "
+            "their times are not compared"
+        )
+
+
+def _rows(label: str, calls: dict[str, Callable[[], object]], repeats: int) -> list[Row]:
+    """The first call is ours; its time over each of the others is a row of its own."""
+    timings = interleaved(calls, repeats)
+    ours, *others = calls
+    measured = [Row(label, name, timings.median(name)) for name in calls]
+    return measured + [Row(label, ours, ratio=timings.ratio(ours, other), reference=other) for other in others]
+
+
+def _waiting(masks: Masks, views: list[torch.Tensor]) -> Callable[[], object]:
+    def call() -> None:
+        masks(*views)
+        if views[0].is_cuda:
+            torch.cuda.synchronize()
+
+    return call
+
+
+def _torch_device(device: jax.Device) -> torch.device:
+    if device.platform != "gpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise UserError("--peer: PyTorch sees no GPU, so ratios would mean nothing: install its CUDA build, or --device cpu")
+    return torch.device("cuda")

@@ -1,0 +1,63 @@
+"""Projection and warping in PyTorch, batched: [B, H, W] depths, [B, 3, 3] intrinsics, [B, 4, 4] poses."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SNAP = 1e-3  # pixels
+MIN_Z = 1e-3  # in the unit of depth
+
+
+def poses_from_vectors(vectors: Tensor) -> Tensor:
+    """Returns transforms [B, 4, 4] of vectors [B, 6] = (tx, ty, tz, rx, ry, rz), R = Rx Ry Rz."""
+    zero, one = torch.zeros_like(vectors[:, 0]), torch.ones_like(vectors[:, 0])
+    (sx, sy, sz), (cx, cy, cz) = vectors[:, 3:].sin().unbind(1), vectors[:, 3:].cos().unbind(1)
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, dim=1).reshape(-1, 3, 3)
+
+    about_x = matrix(one, zero, zero, zero, cx, -sx, zero, sx, cx)
+    about_y = matrix(cy, zero, sy, zero, one, zero, -sy, zero, cy)
+    about_z = matrix(cz, -sz, zero, sz, cz, zero, zero, zero, one)
+    top = torch.cat([about_x @ about_y @ about_z, vectors[:, :3, None]], dim=2)
+    bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], device=vectors.device).expand(len(vectors), 1, 4)
+    return torch.cat([top, bottom], dim=1)
+
+
+def inverted(poses: Tensor) -> Tensor:
+    """Returns the inverse transforms."""
+    back = poses[:, :3, :3].transpose(1, 2)
+    top = torch.cat([back, -back @ poses[:, :3, 3:]], dim=2)
+    return torch.cat([top, poses[:, 3:]], dim=1)
+
+
+def land(depth: Tensor, K: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns positions [B, H, W, 2] = (x, y) of all pixels in the other view, and their depth there [B, H, W]."""
+    batch, height, width = depth.shape
+    y, x = torch.meshgrid(
+        torch.arange(height, device=depth.device, dtype=depth.dtype),
+        torch.arange(width, device=depth.device, dtype=depth.dtype),
+        indexing="ij",
+    )
+    grid = torch.stack([x, y, torch.ones_like(x)]).reshape(1, 3, -1)
+    points = (torch.linalg.inv(K) @ grid) * depth.reshape(batch, 1, -1)
+    moved = poses[:, :3, :3] @ points + poses[:, :3, 3:]
+    z = moved[:, 2]
+    pixels = (K @ (moved / z.clamp(min=MIN_Z)[:, None]))[:, :2]
+    return pixels.transpose(1, 2).reshape(batch, height, width, 2), z.reshape(batch, height, width)
+
+
+def is_inside(pixels: Tensor, z: Tensor) -> Tensor:
+    """Returns which positions lie in the closed rectangle of pixel centres, in front of the camera."""
+    height, width = z.shape[1:]
+    x, y = pixels.unbind(-1)
+    return (z > MIN_Z) & (x >= -SNAP) & (x <= width - 1 + SNAP) & (y >= -SNAP) & (y <= height - 1 + SNAP)
+
+
+def warp(images: Tensor, depth: Tensor, K: Tensor, poses: Tensor) -> Tensor:
+    """Returns source images [B, 3, H, W] as the targets would see them, 0 outside of the image."""
+    height, width = depth.shape[1:]
+    pixels, z = land(depth, K, poses)
+    scale = torch.tensor([2 / (width - 1), 2 / (height - 1)], device=depth.device)
+    warped = F.grid_sample(images, pixels * scale - 1, mode="bilinear", padding_mode="border", align_corners=True)
+    return warped * is_inside(pixels, z)[:, None]

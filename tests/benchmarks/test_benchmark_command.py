@@ -1,0 +1,176 @@
+"""The benchmark's command at a size of toys: what it prints and writes, not how long anything takes."""
+
+import importlib.util
+import json
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as benchmark
+from benchmarks import measure, options
+from benchmarks.case import NETWORKS, Case, initial_state, random_batch, road_scene
+from benchmarks.functions import functions
+from benchmarks.parts import parts
+from benchmarks.row import Row, table
+from benchmarks.steps import masks_of_ones
+from dopi_jax.objectives import depth_pose_loss
+
+TOY = Case("1", "small", 1, 64, 64)
+FUNCTIONS = ["rigid_flow", "warp_by_depth", "occlusion_masks", "depth_comparison_masks", "ssim", "photometric_error"]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """What the command printed and wrote, with two of the steps and phase 1 alone."""
+    file = tmp_path_factory.mktemp("benchmark") / "numbers.json"
+    arguments = "--phases 1 --variants full --networks small --batch 1 --size 64x64 --device cpu --repeats 1 --json".split()
+    jax.config.update("jax_disable_most_optimizations", True)
+    with pytest.MonkeyPatch.context() as patch:
+        printed = []
+        patch.setattr("builtins.print", lambda *text, **where: printed.append((text[0], where.get("file"))))
+        benchmark.main([*arguments, str(file)])
+    jax.config.update("jax_disable_most_optimizations", False)
+    (output,) = [text for text, where in printed if where is None]
+    return output, json.loads(file.read_text())
+
+
+def by_name(numbers):
+    return {(row["what"], row["reference"]): row for row in numbers["rows"]}
+
+
+def test_it_prints_one_table_with_every_row(measured):
+    output, numbers = measured
+    for row in numbers["rows"]:
+        assert row["case"] in output
+        assert re.search(rf"^  {re.escape(row['what'])} ", output, re.MULTILINE)
+    assert output.splitlines()[0] == f"{numbers['device']}, JAX {jax.__version__}, float32, medians of 1 rounds"
+
+
+def test_the_steps_and_what_masks_cost(measured):
+    rows = by_name(measured[1])
+    for name in ("step full", "step full, masks of ones"):
+        row = rows[name, None]
+        for number in ("seconds", "compile_seconds", "cached_seconds", "peak_bytes", "flops", "flops_per_second"):
+            assert row[number] > 0, number
+    ratio = rows["step full", "step full, masks of ones"]
+    both = [rows[name, None]["seconds"] for name in ("step full", "step full, masks of ones")]
+    assert ratio["ratio"] == pytest.approx(both[0] / both[1])  # of a single round
+
+
+def test_the_parts_of_the_step(measured):
+    rows = by_name(measured[1])
+    for part in ("networks forward", "networks forward and backward", "masks", "warping", "losses", "optimiser"):
+        row = rows[part, "step full"]
+        assert row["ratio"] == pytest.approx(row["seconds"] / rows["step full", None]["seconds"])
+
+
+def test_functions_with_the_least_traffic(measured):
+    rows = by_name(measured[1])
+    for name in FUNCTIONS:
+        row = rows[name, None]
+        assert row["seconds"] > 0
+        assert row["traffic_over_floor"] == pytest.approx(row["moved_bytes"] / row["floor_bytes"])
+    # depth, K, pose -> flow, all float32
+    assert rows["rigid_flow", None]["floor_bytes"] == 4 * (64 * 64 + 9 + 16 + 2 * 64 * 64)
+
+
+def test_prediction_and_input(measured):
+    rows = by_name(measured[1])
+    row = rows["predict disparity", None]
+    assert row["frames_per_second"] == pytest.approx(1 / row["seconds"])
+    if importlib.util.find_spec("tensorflow"):
+        assert rows["input pipeline, a batch", None]["frames"] == 3
+
+
+@pytest.mark.parametrize(
+    "arguments, pattern",
+    [
+        (["--variant"], r"unrecognized arguments: --variant|ambiguous|expected at least one"),
+        (["--phases", "3"], r"--phases: invalid choice: '3'"),
+        (["--networks", "vgg"], r"--networks: invalid choice: 'vgg'.*resnet6.*--help"),
+        (["--size", "64"], r"'64' is not a size: expected rows and columns, such as 128x448"),
+        (["--size", "0x64"], r"'0x64' is not a size"),
+        (["--size", "100x128"], r"height is 100: expected a multiple of 64"),
+        (["--batch", "0"], r"'0' is not a whole number of at least 1"),
+        (["--repeats", "-1"], r"--repeats"),
+        (["--precision", "bf16"], r"--precision: invalid choice: 'bf16'"),
+        (["--precision", "tf32", "--device", "cpu"], r"--precision is tf32: only a GPU has it"),
+        (["--json", "/nowhere/numbers.json"], r"--json is /nowhere/numbers.json: its folder does not exist"),
+        (["--sise", "64x64"], r"unrecognized arguments: --sise"),
+    ],
+)
+def test_wrong_options_are_told_in_one_sentence(capsys, arguments, pattern):
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main(arguments)
+    said = capsys.readouterr()
+    assert ended.value.code == 1
+    assert said.out == ""
+    assert re.fullmatch(rf"error: .*({pattern}).*\n", said.err), said.err
+
+
+def test_the_peer_needs_pytorch(capsys, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        benchmark.main(["--peer"])
+    assert capsys.readouterr().err == "error: --peer needs PyTorch, which is not installed: pip install 'dopi_jax[bench]'\n"
+
+
+def test_the_defaults_can_be_measured():
+    chosen = options.parse([])
+    assert [case.phase for case in chosen.cases] == ["1", "2"]
+    assert not chosen.peer
+
+
+@pytest.mark.parametrize("phase", ["1", "2"])
+@pytest.mark.parametrize("networks", NETWORKS)
+def test_parts_fit_together_for_all_networks(monkeypatch, phase, networks):
+    """Only shapes are followed: the large networks take a minute to compile."""
+    case = Case(phase, networks, 1, 64, 128)
+    monkeypatch.setattr("benchmarks.parts.initial_state", lambda case: jax.eval_shape(lambda: initial_state(case)))
+    pieces = parts(case)
+    assert list(pieces)[-1] == "optimiser"
+    for function, arguments in pieces.values():
+        jax.eval_shape(function, *arguments)
+
+
+def test_masks_of_ones_show_everything_and_need_the_sources_depth():
+    scene, batch = road_scene(TOY), random_batch(TOY)
+
+    def visible(source_depths):
+        sample = (1 / scene["depth"][0], 1 / source_depths, scene["poses"][0], batch["target"][0], batch["sources"][0])
+        _, diagnostics = depth_pose_loss(*sample, scene["intrinsics"][0], TOY.config().loss)
+        return diagnostics["visible"]
+
+    source_depths = jnp.asarray(scene["source_depths"][0])
+    assert visible(source_depths) < 1
+    with masks_of_ones():
+        assert visible(source_depths) == 1
+        assert visible(source_depths.at[0].set(jnp.inf)) == 0.5
+    assert visible(source_depths) < 1
+
+
+def test_the_road_is_seen_as_a_car_sees_it():
+    """Ahead the scene grows and leaves the image, behind it shrinks and stays inside."""
+    function, views = functions(Case("1", "small", 1, 64, 192))["occlusion_masks"]
+    ahead = function(*(view[0] for view in views))
+    assert 0.5 < jnp.mean(ahead.visible) < 0.99
+    assert jnp.mean(ahead.edge) < 0.99
+    assert np.isfinite(road_scene(TOY)["depth"]).all()
+
+
+def test_without_tensorflow_there_is_no_row_of_the_input(monkeypatch):
+    monkeypatch.setattr(measure, "pipeline_seconds", lambda *given: None)
+    assert measure.pipeline_rows(TOY, 1) == []
+
+
+def test_a_table_shows_three_digits_and_leaves_out_what_does_not_apply():
+    lines = table("title", [Row("case", "thing", 0.0123456, flops=1e9), Row("other", "wide", 12.0)]).splitlines()
+    (thing,) = [line.split() for line in lines if line.startswith("  thing")]
+    assert thing == ["thing", "12.3", "1", "81"]
+    (wide,) = [line.split() for line in lines if line.startswith("  wide")]
+    assert wide == ["wide", "12000"]
+    assert math.isclose(Row("case", "thing", 2.0, frames=3).frames_per_second, 1.5)

@@ -1,0 +1,114 @@
+"""The step in PyTorch computes what ours does; a machine without PyTorch skips this."""
+
+import jax
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from benchmarks.case import Case, on_device, random_batch, road_scene  # noqa: E402
+from benchmarks.program import fresh_cache  # noqa: E402
+from benchmarks.torch_peer import comparison, losses  # noqa: E402
+from benchmarks.torch_peer import geometry as torch_geometry  # noqa: E402
+from benchmarks.torch_peer.masks import released_masks, vectorised_masks  # noqa: E402
+from benchmarks.torch_peer.step import Step  # noqa: E402
+from dopi_jax import geometry  # noqa: E402
+from dopi_jax import losses as our_losses  # noqa: E402
+from dopi_jax.errors import UserError  # noqa: E402
+from dopi_jax.training import create_state, parallel  # noqa: E402
+from dopi_jax.training.step import train_step  # noqa: E402
+
+CASE = Case("1", "resnet6", 2, 64, 128)
+
+
+def channels_first(images):
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return road_scene(CASE)
+
+
+@pytest.mark.parametrize("masks", [vectorised_masks, released_masks])
+@pytest.mark.parametrize("source", [0, 1])
+def test_masks(scene, masks, source):
+    views = scene["depth"], scene["source_depths"][:, source], scene["intrinsics"], scene["poses"][:, source]
+    ours = np.asarray(jax.vmap(geometry.occlusion_masks)(*views).visible)
+    theirs = masks(*map(torch.from_numpy, views)).numpy()
+    assert 0.3 < ours.mean() < 1
+    assert np.mean(ours != theirs) <= comparison.AGREEMENT
+
+
+def test_warping(scene):
+    image = random_batch(CASE)["target"]
+    depth, K, pose = scene["depth"], scene["intrinsics"], scene["poses"][:, 1]
+    ours, _ = jax.vmap(geometry.warp_by_depth)(image, depth, K, pose)
+    theirs = torch_geometry.warp(channels_first(image), *map(torch.from_numpy, (depth, K, pose)))
+    differing = np.abs(np.moveaxis(np.asarray(ours), -1, 1) - theirs.numpy()) > 1e-3
+    assert differing.mean() < 1e-3  # on the border rounding decides what is inside
+
+
+@pytest.mark.parametrize("vector", [[0.1, -0.2, 0.3, 0.4, -0.5, 0.6], [0.0] * 6])
+def test_poses(vector):
+    pose = torch_geometry.poses_from_vectors(torch.tensor([vector]))
+    np.testing.assert_allclose(pose[0], geometry.pose_from_vector(np.array(vector, np.float32)), atol=1e-6)
+    np.testing.assert_allclose(torch_geometry.inverted(pose) @ pose, np.eye(4)[None], atol=1e-6)
+
+
+def test_losses(scene):
+    batch = random_batch(CASE)
+    target, source = batch["target"], batch["sources"][:, 0]
+    ours = jax.vmap(our_losses.photometric_error)(target, source)
+    np.testing.assert_allclose(losses.photometric_error(channels_first(target), channels_first(source)), ours, atol=1e-4)
+    disparity = 1 / scene["depth"]
+    smooth = jax.vmap(lambda d, i: our_losses.edge_aware_smoothness(our_losses.max_normalized_depth(d)[..., None], i))
+    theirs = losses.smoothness(torch.from_numpy(disparity)[:, None], channels_first(target))
+    np.testing.assert_allclose(theirs, smooth(disparity, target), rtol=1e-4)
+
+
+def test_what_does_not_agree_is_not_timed():
+    mask = np.ones((2, 10, 10), bool)
+    comparison._demand_same_mask("vectorised", mask, mask)
+    with pytest.raises(UserError, match=r"differ from ours in 100.00% of the pixels.*not compared"):
+        comparison._demand_same_mask("vectorised", mask, ~mask)
+    comparison._demand_same_loss("vectorised", 1.0, 1.0005)
+    for loss in (1.01, float("nan")):
+        with pytest.raises(UserError, match=r"the loss is .* in PyTorch.*not compared"):
+            comparison._demand_same_loss("vectorised", 1.0, loss)
+
+
+def test_a_single_cell_cannot_be_normalised():
+    with pytest.raises(UserError, match="more than one cell at stride 128"):
+        comparison.comparison_rows(Case("1", "small", 1, 64, 128), 1, jax.devices()[0], "float32")
+
+
+@pytest.mark.slow
+def test_the_step_has_the_same_loss_and_gradient(quick_compile):
+    device, batch, config = jax.local_devices()[0], random_batch(CASE), CASE.config()
+    torch_step = Step(batch, config.optimizer.learning_rate, torch.device("cpu"))
+    state = parallel.replicate(comparison.with_weights_of(torch_step, create_state(config)), [device])
+    with jax.default_matmul_precision("float32"):
+        _, metrics = parallel.data_parallel(train_step(config), [device])(state, on_device(batch, device))
+
+    loss = torch_step.loss(vectorised_masks)
+    loss.backward()
+    parameters = [*torch_step.depth_net.parameters(), *torch_step.pose_net.parameters()]
+    squares = [(parameter.grad**2).sum() for parameter in parameters if parameter.grad is not None]
+    assert loss.item() == pytest.approx(float(metrics["loss"]), rel=comparison.AGREEMENT)
+    assert torch.stack(squares).sum().sqrt().item() == pytest.approx(float(metrics["grad_norm"]), rel=1e-2)
+
+
+@pytest.mark.slow
+def test_the_rows(quick_compile):
+    with fresh_cache():
+        rows = comparison.comparison_rows(CASE, 1, jax.local_devices()[0], "float32")
+    for what in ("masks", "step full"):
+        assert {row.what for row in rows if row.what.startswith(what)} == {
+            f"{what}, ours",
+            f"{what}, PyTorch vectorised",
+            f"{what}, PyTorch released way",
+        }
+        ratios = {row.reference: row.ratio for row in rows if row.ratio and row.what == f"{what}, ours"}
+        assert set(ratios) == {f"{what}, PyTorch vectorised", f"{what}, PyTorch released way"}
+        assert all(ratio > 0 for ratio in ratios.values())
