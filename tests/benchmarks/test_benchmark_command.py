@@ -42,6 +42,7 @@ def by_name(numbers):
     return {(row["what"], row["reference"]): row for row in numbers["rows"]}
 
 
+@pytest.mark.slow
 def test_it_prints_one_table_with_every_row(measured):
     output, numbers = measured
     for row in numbers["rows"]:
@@ -50,6 +51,7 @@ def test_it_prints_one_table_with_every_row(measured):
     assert output.splitlines()[0] == f"{numbers['device']}, JAX {jax.__version__}, float32, medians of 1 rounds"
 
 
+@pytest.mark.slow
 def test_the_steps_and_what_masks_cost(measured):
     rows = by_name(measured[1])
     for name in ("step full", "step full, masks of ones"):
@@ -61,6 +63,7 @@ def test_the_steps_and_what_masks_cost(measured):
     assert ratio["ratio"] == pytest.approx(both[0] / both[1])  # of a single round
 
 
+@pytest.mark.slow
 def test_the_parts_of_the_step(measured):
     rows = by_name(measured[1])
     for part in ("networks forward", "networks forward and backward", "masks", "warping", "losses", "optimiser"):
@@ -68,6 +71,7 @@ def test_the_parts_of_the_step(measured):
         assert row["ratio"] == pytest.approx(row["seconds"] / rows["step full", None]["seconds"])
 
 
+@pytest.mark.slow
 def test_functions_with_the_least_traffic(measured):
     rows = by_name(measured[1])
     for name in FUNCTIONS:
@@ -78,6 +82,7 @@ def test_functions_with_the_least_traffic(measured):
     assert rows["rigid_flow", None]["floor_bytes"] == 4 * (64 * 64 + 9 + 16 + 2 * 64 * 64)
 
 
+@pytest.mark.slow
 def test_prediction_and_input(measured):
     rows = by_name(measured[1])
     row = rows["predict disparity", None]
