@@ -22,7 +22,7 @@ def test_the_demo_leaves_a_report_and_is_done_when_it_is_done(monkeypatch, tmp_p
     assert "Measured on unseen streets" in said.out and str(tmp_path / "report.html") in said.out
     page = (tmp_path / "report.html").read_text()
     assert len(re.findall(r'<img src="data:image/png;base64,', page)) >= 6
-    for text in ("train/loss: ", "Depth", "Pose", "Flow", "Occlusion", "no motion", "straight ahead"):
+    for text in ("train/loss: ", "Depth", "Pose", "Flow", "Occlusion", "no motion", "straight ahead", "training median"):
         assert text in page
     assert "http" not in re.sub(r"http://www\.w3\.org\S*", "", page), "the page needs nothing but itself"
 
