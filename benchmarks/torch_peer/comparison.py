@@ -1,7 +1,7 @@
 """Our step of phase 1 and its masks beside PyTorch's: first that both compute the same, then the times, taking turns."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from benchmarks.program import compile_program
 from benchmarks.row import Row
 from benchmarks.throughput import wait
 from benchmarks.timing import interleaved
+from benchmarks.torch_peer.depth_pose_step import DepthPoseStep
 from benchmarks.torch_peer.masks import released_masks, vectorised_masks
 from benchmarks.torch_peer.step import Masks, Step
 from dopi_jax import geometry
@@ -61,7 +62,7 @@ def _mask_rows(label: str, case: Case, repeats: int, torch_device: torch.device)
     given = jax.device_put(views)
     torch_views = [torch.from_numpy(view).to(torch_device) for view in views]
     for way, masks in _WAYS.items():
-        _demand_same_mask(way, np.asarray(program.run(*given)), masks(*torch_views).cpu().numpy())
+        _demand_same_mask(way, np.asarray(program.run(*given)), masks(*torch_views).visible.cpu().numpy())
 
     calls: dict[str, Callable[[], object]] = {"masks, ours": wait(program.run, given)}
     calls |= {f"masks, PyTorch {way}": _waiting(masks, torch_views) for way, masks in _WAYS.items()}
@@ -70,7 +71,7 @@ def _mask_rows(label: str, case: Case, repeats: int, torch_device: torch.device)
 
 def _step_rows(label: str, case: Case, repeats: int, device: jax.Device, torch_device: torch.device) -> list[Row]:
     config, batch = case.config("full"), random_batch(case)
-    torch_step = Step(batch, config.optimizer.learning_rate, torch_device)
+    torch_step = DepthPoseStep(batch, config.optimizer.learning_rate, torch_device)
     state = parallel.replicate(with_weights_of(torch_step, create_state(config)), [device])
     given = on_device(batch, device)
     program = compile_program(parallel.data_parallel(train_step(config), [device]), state, given)
@@ -98,18 +99,19 @@ def with_weights_of(step: Step, state: Any) -> Any:
 
     Args:
       step: The step in PyTorch.
-      state: A `TrainState` of phase 1 with the networks "resnet6".
+      state: A `TrainState` of the same phase, with the networks "resnet6".
     """
-    tensors = {
-        "depth": convert(_numpy(step.depth_net), "depth"),
-        "pose": convert(_numpy(step.pose_net), "pose"),
-    }
-    params = {name: variables["params"] for name, variables in tensors.items()}
-    return state.replace(params=params, batch_stats={"depth": tensors["depth"]["batch_stats"]})
+    trained, frozen = _variables(step.trained), _variables(step.frozen)
+    params = {name: variables["params"] for name, variables in trained.items()}
+    statistics = {name: variables["batch_stats"] for name, variables in trained.items() if "batch_stats" in variables}
+    return state.replace(params=params, batch_stats=statistics, frozen=frozen)
 
 
-def _numpy(network: torch.nn.Module) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+def _variables(networks: Mapping[str, torch.nn.Module]) -> dict[str, Any]:
+    def tensors(network: torch.nn.Module) -> dict[str, np.ndarray]:
+        return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+
+    return {name: convert(tensors(network), name) for name, network in networks.items()}
 
 
 def _demand_same_mask(way: str, ours: np.ndarray, theirs: np.ndarray) -> None:
