@@ -31,6 +31,11 @@ def inverted(poses: Tensor) -> Tensor:
     return torch.cat([top, poses[:, 3:]], dim=1)
 
 
+def shrunk_intrinsics(K: Tensor, factor: int) -> Tensor:
+    """Returns the intrinsics of images that are so many times smaller."""
+    return torch.cat([K[:, :2] / factor, K[:, 2:]], dim=1)
+
+
 def pixel_grid(like: Tensor) -> Tensor:
     """Returns the centres [H, W, 2] = (x, y) of all pixels of images [..., H, W]."""
     height, width = like.shape[-2:]
@@ -51,6 +56,17 @@ def land(depth: Tensor, K: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     z = moved[:, 2]
     pixels = (K @ (moved / z.clamp(min=MIN_Z)[:, None]))[:, :2]
     return pixels.transpose(1, 2).reshape(batch, height, width, 2), z.reshape(batch, height, width)
+
+
+def rigid_flow(depth: Tensor, K: Tensor, poses: Tensor) -> Tensor:
+    """Returns the flow [B, 2, H, W] that motion alone causes; 0 behind the other camera."""
+    pixels, z = land(depth, K, poses)
+    return torch.where(z > MIN_Z, (pixels - pixel_grid(depth)).permute(0, 3, 1, 2), 0.0)
+
+
+def displaced(flow: Tensor) -> Tensor:
+    """Returns where flow [B, 2, H, W] points to, [B, H, W, 2]."""
+    return pixel_grid(flow) + flow.permute(0, 2, 3, 1)
 
 
 def is_inside(pixels: Tensor) -> Tensor:

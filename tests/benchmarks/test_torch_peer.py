@@ -1,5 +1,7 @@
 """The step in PyTorch computes what ours does; a machine without PyTorch skips this."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -11,10 +13,14 @@ from benchmarks.program import fresh_cache  # noqa: E402
 from benchmarks.torch_peer import comparison, losses  # noqa: E402
 from benchmarks.torch_peer import geometry as torch_geometry  # noqa: E402
 from benchmarks.torch_peer.depth_pose_step import DepthPoseStep  # noqa: E402
+from benchmarks.torch_peer.flow_network import Back2Future  # noqa: E402
 from benchmarks.torch_peer.masks import released_masks, vectorised_masks  # noqa: E402
+from benchmarks.torch_peer.step import initialise  # noqa: E402
 from dopi_jax import geometry  # noqa: E402
 from dopi_jax import losses as our_losses  # noqa: E402
 from dopi_jax.errors import UserError  # noqa: E402
+from dopi_jax.interop.torch_weights import convert  # noqa: E402
+from dopi_jax.models import FlowNet  # noqa: E402
 from dopi_jax.training import create_state, parallel  # noqa: E402
 from dopi_jax.training.step import train_step  # noqa: E402
 
@@ -23,6 +29,23 @@ CASE = Case("1", "resnet6", 2, 64, 128)
 
 def channels_first(images):
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+
+
+def channels_last(images):
+    return np.moveaxis(images.numpy(), 1, -1)
+
+
+def sources_first(sources):
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(sources, -1, 2)))
+
+
+def with_visible_mistakes(flow_network):
+    """Draws weights under which every level's costs count: the usual ones let features fade, the coarsest to a millionth."""
+    torch.manual_seed(1)
+    initialise(flow_network)
+    for name, parameter in flow_network.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.uniform_(parameter)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +91,37 @@ def test_losses(scene):
         losses.max_normalized_depth(torch.from_numpy(disparity)[:, None]), channels_first(target)
     )
     np.testing.assert_allclose(theirs, smooth(disparity, target), rtol=1e-4)
+
+
+@pytest.mark.parametrize("source", [0, 1])
+def test_rigid_flow_and_intrinsics_of_a_smaller_image(scene, source):
+    depth, K, pose = (scene[name] for name in ("depth", "intrinsics", "poses"))
+    half = jax.vmap(lambda K: geometry.scale_intrinsics(K, 0.5, 0.5))(K)
+    ours = jax.vmap(geometry.rigid_flow)(depth, half, pose[:, source])
+    torch_half = torch_geometry.shrunk_intrinsics(torch.from_numpy(K), 2)
+    theirs = torch_geometry.rigid_flow(*map(torch.as_tensor, (depth, torch_half, pose[:, source])))
+    np.testing.assert_allclose(channels_last(theirs), ours, atol=1e-3)
+
+
+def test_rigid_flow_is_zero_behind_the_camera():
+    pose = torch.eye(4)[None].clone()
+    pose[:, 2, 3] = -2.0
+    assert not torch_geometry.rigid_flow(torch.ones(1, 4, 6), torch.eye(3)[None], pose).any()
+
+
+def test_the_flow_network(quick_compile):
+    network, batch = Back2Future(), random_batch(CASE)
+    with_visible_mistakes(network)
+    with torch.no_grad():
+        theirs = network(channels_first(batch["target"]), sources_first(batch["sources"]))
+    variables = convert({name: tensor.numpy() for name, tensor in network.state_dict().items()}, "flow")
+    sources = [batch["sources"][:, 0], batch["sources"][:, 1]]
+    ours = jax.jit(functools.partial(FlowNet().apply, train=True))(variables, batch["target"], sources)
+    for direction, of_scales in zip(ours, theirs, strict=True):
+        assert len(direction) == 6
+        for expected, flow in zip(direction, of_scales, strict=True):
+            assert np.std(expected) > 0.05 * np.abs(expected).max()
+            np.testing.assert_allclose(channels_last(flow), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_what_does_not_agree_is_not_timed():
