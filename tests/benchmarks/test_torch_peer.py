@@ -1,5 +1,6 @@
-"""The step in PyTorch computes what ours does; a machine without PyTorch skips this."""
+"""The steps in PyTorch compute what ours do; a machine without PyTorch skips this."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,9 +11,8 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.case import Case, on_device, random_batch, road_scene  # noqa: E402
 from benchmarks.program import fresh_cache  # noqa: E402
-from benchmarks.torch_peer import comparison, losses  # noqa: E402
+from benchmarks.torch_peer import comparison, flow_step, losses  # noqa: E402
 from benchmarks.torch_peer import geometry as torch_geometry  # noqa: E402
-from benchmarks.torch_peer.depth_pose_step import DepthPoseStep  # noqa: E402
 from benchmarks.torch_peer.flow_network import Back2Future  # noqa: E402
 from benchmarks.torch_peer.masks import released_masks, vectorised_masks  # noqa: E402
 from benchmarks.torch_peer.step import initialise  # noqa: E402
@@ -21,6 +21,8 @@ from dopi_jax import losses as our_losses  # noqa: E402
 from dopi_jax.errors import UserError  # noqa: E402
 from dopi_jax.interop.torch_weights import convert  # noqa: E402
 from dopi_jax.models import FlowNet  # noqa: E402
+from dopi_jax.objectives.flow import flow_loss, rigid_views  # noqa: E402
+from dopi_jax.objectives.reconstruction import mean_pool  # noqa: E402
 from dopi_jax.training import create_state, parallel  # noqa: E402
 from dopi_jax.training.step import train_step  # noqa: E402
 
@@ -109,6 +111,29 @@ def test_rigid_flow_is_zero_behind_the_camera():
     assert not torch_geometry.rigid_flow(torch.ones(1, 4, 6), torch.eye(3)[None], pose).any()
 
 
+@pytest.mark.parametrize("source, scale", [(0, 0), (1, 0), (1, 2)])
+def test_the_flow_loss(scene, source, scale):
+    batch, rng = random_batch(CASE), np.random.default_rng(0)
+    size = CASE.height >> scale, CASE.width >> scale
+    flow = rng.normal(0, 1, (CASE.batch, *size, 2)).astype(np.float32)
+    disparities, source_disparities = 1 / scene["depth"], 1 / scene["source_depths"][:, [source]]
+    poses, K, config = scene["poses"][:, [source]], scene["intrinsics"], CASE.config().flow_loss
+    images = [mean_pool(image, 2**scale) for image in (batch["target"], batch["sources"][:, [source]])]
+
+    def of_snippet(disparity, source_disparities, poses, K, flow, target, sources):
+        rigid = rigid_views(disparity, source_disparities, poses, K, 1 + scale, config)[scale]
+        return flow_loss(flow[None], target, sources, rigid, config)
+
+    ours, diagnostics = jax.vmap(of_snippet)(disparities, source_disparities, poses, K, flow, *images)
+    views = disparities, source_disparities[:, 0], poses[:, 0], K
+    rigid = flow_step.rigid_view(*map(torch.from_numpy, views), scale, vectorised_masks)
+    target, source = (channels_first(np.asarray(image)) for image in (images[0], images[1][:, 0]))
+    theirs = flow_step.flow_loss(channels_first(flow), target, source, rigid)
+    np.testing.assert_allclose(theirs, ours, rtol=1e-4)
+    assert np.all(diagnostics["taught"] > 0)
+    assert np.all(diagnostics["visible"] < 0.99)
+
+
 def test_the_flow_network(quick_compile):
     network, batch = Back2Future(), random_batch(CASE)
     with_visible_mistakes(network)
@@ -137,13 +162,28 @@ def test_what_does_not_agree_is_not_timed():
 
 def test_a_single_cell_cannot_be_normalised():
     with pytest.raises(UserError, match="more than one cell at stride 128"):
-        comparison.comparison_rows(Case("1", "small", 1, 64, 128), 1, jax.devices()[0], "float32")
+        comparison.comparison_rows([Case("1", "small", 1, 64, 128)], 1, jax.devices()[0], "float32")
+    comparison._check_normalisable(Case("2", "resnet6", 1, 64, 128))
+
+
+def test_a_step_of_phase_2_trains_the_flow_network_alone():
+    step = flow_step.FlowStep(random_batch(dataclasses.replace(CASE, batch=1)), 1e-6, torch.device("cpu"))
+    teachers = [tensor.clone() for network in step.frozen.values() for tensor in network.state_dict().values()]
+    first, second, third = (step.take(vectorised_masks) for _ in range(3))
+    assert third < second < first
+    assert step.loss(released_masks).item() == pytest.approx(step.loss(vectorised_masks).item(), rel=1e-6)
+    after = [tensor for network in step.frozen.values() for tensor in network.state_dict().values()]
+    assert all(torch.equal(*pair) for pair in zip(teachers, after, strict=True))
 
 
 @pytest.mark.slow
-def test_the_step_has_the_same_loss_and_gradient(quick_compile):
-    device, batch, config = jax.local_devices()[0], random_batch(CASE), CASE.config()
-    torch_step = DepthPoseStep(batch, config.optimizer.learning_rate, torch.device("cpu"))
+@pytest.mark.parametrize("phase", comparison.STEPS)
+def test_the_step_has_the_same_loss_and_gradient(quick_compile, phase):
+    case = dataclasses.replace(CASE, phase=phase)
+    device, batch, config = jax.local_devices()[0], random_batch(case), case.config()
+    torch_step = comparison.STEPS[phase](batch, config.optimizer.learning_rate, torch.device("cpu"))
+    if phase == "2":
+        with_visible_mistakes(torch_step.trained["flow"])
     state = parallel.replicate(comparison.with_weights_of(torch_step, create_state(config)), [device])
     with jax.default_matmul_precision("float32"):
         _, metrics = parallel.data_parallel(train_step(config), [device])(state, on_device(batch, device))
@@ -153,18 +193,21 @@ def test_the_step_has_the_same_loss_and_gradient(quick_compile):
     squares = [(parameter.grad**2).sum() for parameter in torch_step.parameters() if parameter.grad is not None]
     assert loss.item() == pytest.approx(float(metrics["loss"]), rel=comparison.AGREEMENT)
     assert torch.stack(squares).sum().sqrt().item() == pytest.approx(float(metrics["grad_norm"]), rel=1e-2)
+    if phase == "2":
+        assert metrics["taught"] > 0.01
+        assert metrics["visible"] < 0.9
 
 
 @pytest.mark.slow
 def test_the_rows(quick_compile):
+    cases = [dataclasses.replace(CASE, phase=phase, networks="small") for phase in ("1", "2")]
     with fresh_cache():
-        rows = comparison.comparison_rows(CASE, 1, jax.local_devices()[0], "float32")
-    for what in ("masks", "step full"):
-        assert {row.what for row in rows if row.what.startswith(what)} == {
-            f"{what}, ours",
-            f"{what}, PyTorch vectorised",
-            f"{what}, PyTorch released way",
-        }
-        ratios = {row.reference: row.ratio for row in rows if row.ratio and row.what == f"{what}, ours"}
-        assert set(ratios) == {f"{what}, PyTorch vectorised", f"{what}, PyTorch released way"}
+        rows = comparison.comparison_rows(cases, 1, jax.local_devices()[0], "float32")
+    size, ways = "2 x 64 x 128", ("PyTorch vectorised", "PyTorch released way")
+    steps = [(f"phase {phase}, resnet6, {size}", "step full") for phase in ("1", "2")]
+    for label, what in [(size, "masks"), *steps]:
+        of_label = [row for row in rows if row.case == f"beside PyTorch {torch.__version__}, {label}"]
+        assert {row.what for row in of_label} == {f"{what}, {who}" for who in ("ours", *ways)}
+        ratios = {row.reference: row.ratio for row in of_label if row.ratio and row.what == f"{what}, ours"}
+        assert set(ratios) == {f"{what}, {way}" for way in ways}
         assert all(ratio > 0 for ratio in ratios.values())
