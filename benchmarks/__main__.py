@@ -34,11 +34,11 @@ def run(chosen: options.Options) -> list[row.Row]:
             _say(f"measuring functions and input at {case.batch} x {case.height} x {case.width}")
             rows += measure.function_rows(case, chosen.repeats)
             rows += measure.pipeline_rows(case, chosen.repeats)
-            if chosen.peer:
-                from benchmarks.torch_peer.comparison import comparison_rows  # PyTorch is an optional extra
+        if chosen.peer:
+            from benchmarks.torch_peer.comparison import comparison_rows  # PyTorch is an optional extra
 
-                _say("measuring beside PyTorch")
-                rows += comparison_rows(case, chosen.repeats, chosen.device, chosen.precision)
+            _say("measuring beside PyTorch")
+            rows += comparison_rows(chosen.cases, chosen.repeats, chosen.device, chosen.precision)
     return rows
 
 

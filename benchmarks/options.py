@@ -96,7 +96,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "gpu"), help="that of JAX's choice if not given")
     parser.add_argument("--repeats", type=_positive, default=5, help="rounds of calls that are timed")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where to write the numbers")
-    parser.add_argument("--peer", action="store_true", help="compare with the same step of phase 1 in PyTorch")
+    parser.add_argument("--peer", action="store_true", help="compare with the same steps in PyTorch")
     return parser
 
 

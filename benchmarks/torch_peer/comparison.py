@@ -1,7 +1,7 @@
-"""Our step of phase 1 and its masks beside PyTorch's: first that both compute the same, then the times, taking turns."""
+"""Our steps and the masks beside PyTorch's: first that both compute the same, then the times, taking turns."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,8 @@ from benchmarks.program import compile_program
 from benchmarks.row import Row
 from benchmarks.throughput import wait
 from benchmarks.timing import interleaved
+from benchmarks.torch_peer.depth_pose_step import DepthPoseStep
+from benchmarks.torch_peer.flow_step import FlowStep
 from benchmarks.torch_peer.masks import released_masks, vectorised_masks
 from benchmarks.torch_peer.step import Masks, Step
 from dopi_jax import geometry
@@ -25,35 +27,49 @@ AGREEMENT = 1e-3
 """Largest relative difference of the loss, and share of mask pixels that may differ, before times are not compared."""
 
 _COARSEST_STRIDE = 128
+STEPS = {"1": DepthPoseStep, "2": FlowStep}
+_NETWORKS = "resnet6"  # what those steps train, by our name
+_TITLE = f"beside PyTorch {torch.__version__}"
 _WAYS: dict[str, Masks] = {"vectorised": vectorised_masks, "released way": released_masks}
 
 
-def comparison_rows(case: Case, repeats: int, device: jax.Device, precision: str) -> list[Row]:
+def comparison_rows(cases: Sequence[Case], repeats: int, device: jax.Device, precision: str) -> list[Row]:
     """Returns times of ours and PyTorch's, and their ratios.
 
     Args:
-      case: Its batch and size; the step is that of phase 1 with the networks "resnet6", variant "full".
+      cases: Their phases, batches and sizes; the steps are those of the networks "resnet6", variant "full".
       repeats: Rounds that are timed.
       device: Ours; PyTorch takes the same kind.
       precision: Of products in the networks, "float32" or "tf32".
 
     Returns:
-      Rows for the masks of one direction and for the step.
+      Rows for the masks of one direction at every batch and size, and for the step of every phase there.
 
     Raises:
       UserError: PyTorch cannot run this, or does not compute the same.
     """
-    case = dataclasses.replace(case, phase="1", networks="resnet6")
-    if case.batch * -(-case.height // _COARSEST_STRIDE) * -(-case.width // _COARSEST_STRIDE) < 2:
-        raise UserError("--peer: PyTorch normalises over more than one cell at stride 128: give a larger --batch or --size")
+    cases = list(dict.fromkeys(dataclasses.replace(case, networks=_NETWORKS) for case in cases))
+    for case in cases:
+        _check_normalisable(case)
     torch_device = _torch_device(device)
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
-    label = f"beside PyTorch {torch.__version__}, {case}"
-    return _mask_rows(label, case, repeats, torch_device) + _step_rows(label, case, repeats, device, torch_device)
+    rows: list[Row] = []
+    for case in {(case.batch, case.height, case.width): case for case in cases}.values():
+        rows += _mask_rows(case, repeats, torch_device)
+    for case in cases:
+        rows += _step_rows(case, repeats, device, torch_device)
+    return rows
 
 
-def _mask_rows(label: str, case: Case, repeats: int, torch_device: torch.device) -> list[Row]:
+def _check_normalisable(case: Case) -> None:
+    """Phase 1 normalises the depth network's features by their batch; in phase 2 that network is frozen."""
+    cells = case.batch * -(-case.height // _COARSEST_STRIDE) * -(-case.width // _COARSEST_STRIDE)
+    if case.phase == "1" and cells < 2:
+        raise UserError("--peer: PyTorch normalises over more than one cell at stride 128: give a larger --batch or --size")
+
+
+def _mask_rows(case: Case, repeats: int, torch_device: torch.device) -> list[Row]:
     scene = road_scene(case)
     views = scene["depth"], scene["source_depths"][:, 1], scene["intrinsics"], scene["poses"][:, 1]
     ours = jax.jit(jax.vmap(lambda *view: geometry.occlusion_masks(*view).visible))
@@ -61,16 +77,16 @@ def _mask_rows(label: str, case: Case, repeats: int, torch_device: torch.device)
     given = jax.device_put(views)
     torch_views = [torch.from_numpy(view).to(torch_device) for view in views]
     for way, masks in _WAYS.items():
-        _demand_same_mask(way, np.asarray(program.run(*given)), masks(*torch_views).cpu().numpy())
+        _demand_same_mask(way, np.asarray(program.run(*given)), masks(*torch_views).visible.cpu().numpy())
 
     calls: dict[str, Callable[[], object]] = {"masks, ours": wait(program.run, given)}
     calls |= {f"masks, PyTorch {way}": _waiting(masks, torch_views) for way, masks in _WAYS.items()}
-    return _rows(label, calls, repeats)
+    return _rows(f"{_TITLE}, {case.batch} x {case.height} x {case.width}", calls, repeats)
 
 
-def _step_rows(label: str, case: Case, repeats: int, device: jax.Device, torch_device: torch.device) -> list[Row]:
+def _step_rows(case: Case, repeats: int, device: jax.Device, torch_device: torch.device) -> list[Row]:
     config, batch = case.config("full"), random_batch(case)
-    torch_step = Step(batch, config.optimizer.learning_rate, torch_device)
+    torch_step = STEPS[case.phase](batch, config.optimizer.learning_rate, torch_device)
     state = parallel.replicate(with_weights_of(torch_step, create_state(config)), [device])
     given = on_device(batch, device)
     program = compile_program(parallel.data_parallel(train_step(config), [device]), state, given)
@@ -90,7 +106,7 @@ def _step_rows(label: str, case: Case, repeats: int, device: jax.Device, torch_d
     calls: dict[str, Callable[[], object]] = {"step full, ours": take}
     for way, masks in _WAYS.items():
         calls[f"step full, PyTorch {way}"] = lambda masks=masks: torch_step.take(masks)
-    return _rows(label, calls, repeats)
+    return _rows(f"{_TITLE}, {case}", calls, repeats)
 
 
 def with_weights_of(step: Step, state: Any) -> Any:
@@ -98,18 +114,19 @@ def with_weights_of(step: Step, state: Any) -> Any:
 
     Args:
       step: The step in PyTorch.
-      state: A `TrainState` of phase 1 with the networks "resnet6".
+      state: A `TrainState` of the same phase, with the networks "resnet6".
     """
-    tensors = {
-        "depth": convert(_numpy(step.depth_net), "depth"),
-        "pose": convert(_numpy(step.pose_net), "pose"),
-    }
-    params = {name: variables["params"] for name, variables in tensors.items()}
-    return state.replace(params=params, batch_stats={"depth": tensors["depth"]["batch_stats"]})
+    trained, frozen = _variables(step.trained), _variables(step.frozen)
+    params = {name: variables["params"] for name, variables in trained.items()}
+    statistics = {name: variables["batch_stats"] for name, variables in trained.items() if "batch_stats" in variables}
+    return state.replace(params=params, batch_stats=statistics, frozen=frozen)
 
 
-def _numpy(network: torch.nn.Module) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+def _variables(networks: Mapping[str, torch.nn.Module]) -> dict[str, Any]:
+    def tensors(network: torch.nn.Module) -> dict[str, np.ndarray]:
+        return {name: tensor.detach().cpu().numpy() for name, tensor in network.state_dict().items()}
+
+    return {name: convert(tensors(network), name) for name, network in networks.items()}
 
 
 def _demand_same_mask(way: str, ours: np.ndarray, theirs: np.ndarray) -> None:

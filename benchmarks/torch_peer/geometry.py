@@ -31,15 +31,26 @@ def inverted(poses: Tensor) -> Tensor:
     return torch.cat([top, poses[:, 3:]], dim=1)
 
 
+def shrunk_intrinsics(K: Tensor, factor: int) -> Tensor:
+    """Returns the intrinsics of images that are so many times smaller."""
+    return torch.cat([K[:, :2] / factor, K[:, 2:]], dim=1)
+
+
+def pixel_grid(like: Tensor) -> Tensor:
+    """Returns the centres [H, W, 2] = (x, y) of all pixels of images [..., H, W]."""
+    height, width = like.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=like.device, dtype=like.dtype),
+        torch.arange(width, device=like.device, dtype=like.dtype),
+        indexing="ij",
+    )
+    return torch.stack([x, y], dim=-1)
+
+
 def land(depth: Tensor, K: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     """Returns positions [B, H, W, 2] = (x, y) of all pixels in the other view, and their depth there [B, H, W]."""
     batch, height, width = depth.shape
-    y, x = torch.meshgrid(
-        torch.arange(height, device=depth.device, dtype=depth.dtype),
-        torch.arange(width, device=depth.device, dtype=depth.dtype),
-        indexing="ij",
-    )
-    grid = torch.stack([x, y, torch.ones_like(x)]).reshape(1, 3, -1)
+    grid = F.pad(pixel_grid(depth), (0, 1), value=1.0).reshape(1, -1, 3).transpose(1, 2)
     points = (torch.linalg.inv(K) @ grid) * depth.reshape(batch, 1, -1)
     moved = poses[:, :3, :3] @ points + poses[:, :3, 3:]
     z = moved[:, 2]
@@ -47,17 +58,33 @@ def land(depth: Tensor, K: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
     return pixels.transpose(1, 2).reshape(batch, height, width, 2), z.reshape(batch, height, width)
 
 
-def is_inside(pixels: Tensor, z: Tensor) -> Tensor:
-    """Returns which positions lie in the closed rectangle of pixel centres, in front of the camera."""
-    height, width = z.shape[1:]
-    x, y = pixels.unbind(-1)
-    return (z > MIN_Z) & (x >= -SNAP) & (x <= width - 1 + SNAP) & (y >= -SNAP) & (y <= height - 1 + SNAP)
-
-
-def warp(images: Tensor, depth: Tensor, K: Tensor, poses: Tensor) -> Tensor:
-    """Returns source images [B, 3, H, W] as the targets would see them, 0 outside of the image."""
-    height, width = depth.shape[1:]
+def rigid_flow(depth: Tensor, K: Tensor, poses: Tensor) -> Tensor:
+    """Returns the flow [B, 2, H, W] that motion alone causes; 0 behind the other camera."""
     pixels, z = land(depth, K, poses)
-    scale = torch.tensor([2 / (width - 1), 2 / (height - 1)], device=depth.device)
-    warped = F.grid_sample(images, pixels * scale - 1, mode="bilinear", padding_mode="border", align_corners=True)
-    return warped * is_inside(pixels, z)[:, None]
+    return torch.where(z > MIN_Z, (pixels - pixel_grid(depth)).permute(0, 3, 1, 2), 0.0)
+
+
+def displaced(flow: Tensor) -> Tensor:
+    """Returns where flow [B, 2, H, W] points to, [B, H, W, 2]."""
+    return pixel_grid(flow) + flow.permute(0, 2, 3, 1)
+
+
+def is_inside(pixels: Tensor) -> Tensor:
+    """Returns which of an image's positions [B, H, W, 2] lie in the closed rectangle of pixel centres of an equal one."""
+    height, width = pixels.shape[1:3]
+    x, y = pixels.unbind(-1)
+    return (x >= -SNAP) & (x <= width - 1 + SNAP) & (y >= -SNAP) & (y <= height - 1 + SNAP)
+
+
+def sample(images: Tensor, pixels: Tensor) -> Tensor:
+    """Returns images [B, C, H, W] at positions [B, H, W, 2], bilinearly; outside, the border's value."""
+    height, width = images.shape[2:]
+    x, y = pixels.unbind(-1)
+    normalised = torch.stack([2 / (width - 1) * x - 1, 2 / (height - 1) * y - 1], dim=-1)
+    return F.grid_sample(images, normalised, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def warp_by_depth(images: Tensor, depth: Tensor, K: Tensor, poses: Tensor) -> Tensor:
+    """Returns source images [B, 3, H, W] as the targets would see them, 0 outside of the image."""
+    pixels, z = land(depth, K, poses)
+    return sample(images, pixels) * (is_inside(pixels) & (z > MIN_Z))[:, None]

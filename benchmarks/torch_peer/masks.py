@@ -5,13 +5,14 @@ compared is the way to compute, for the same result.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
 import torch
 from torch import Tensor
 
-from benchmarks.torch_peer.geometry import SNAP, inverted, is_inside, land
+from benchmarks.torch_peer.geometry import MIN_Z, SNAP, inverted, is_inside, land
 
 _ROUNDING = 1e-6  # relative difference of depth that float32 cannot tell from none
 
@@ -19,8 +20,27 @@ Nearest = Callable[[Tensor, Tensor, int], Tensor]
 Touched = Callable[[Tensor, int], Tensor]
 
 
-def vectorised_masks(depth: Tensor, source_depth: Tensor, K: Tensor, poses: Tensor) -> Tensor:
-    """Returns which target pixels [B, H, W] can be seen in the source, by scatters.
+class OcclusionMasks(NamedTuple):
+    """What of the targets can be seen in the sources, each boolean [B, H, W], True = can be used.
+
+    Attributes:
+      edge: The pixel lands inside the source image.
+      overlap: No nearer pixel lands in the same cell.
+      blank: Some pixel of the source lands beside it.
+    """
+
+    edge: Tensor
+    overlap: Tensor
+    blank: Tensor
+
+    @property
+    def visible(self) -> Tensor:
+        """All three (paper eq. 5)."""
+        return self.edge & self.overlap & self.blank
+
+
+def vectorised_masks(depth: Tensor, source_depth: Tensor, K: Tensor, poses: Tensor) -> OcclusionMasks:
+    """Returns what of the targets can be seen in the sources, by scatters.
 
     Args:
       depth: Target depths [B, H, W].
@@ -28,10 +48,10 @@ def vectorised_masks(depth: Tensor, source_depth: Tensor, K: Tensor, poses: Tens
       K: Intrinsics [B, 3, 3].
       poses: Transforms [B, 4, 4] from target to source.
     """
-    return _visible(depth, source_depth, K, poses, _nearest_by_scatter, _touched_by_scatter)
+    return _masks(depth, source_depth, K, poses, _nearest_by_scatter, _touched_by_scatter)
 
 
-def released_masks(depth: Tensor, source_depth: Tensor, K: Tensor, poses: Tensor) -> Tensor:
+def released_masks(depth: Tensor, source_depth: Tensor, K: Tensor, poses: Tensor) -> OcclusionMasks:
     """Returns the same, by sparse matrices and sorted lists of cells on the host, image by image.
 
     Args:
@@ -40,27 +60,29 @@ def released_masks(depth: Tensor, source_depth: Tensor, K: Tensor, poses: Tensor
       K: Intrinsics [B, 3, 3].
       poses: Transforms [B, 4, 4] from target to source.
     """
-    return _visible(depth, source_depth, K, poses, _nearest_on_host, _touched_on_host)
+    return _masks(depth, source_depth, K, poses, _nearest_on_host, _touched_on_host)
 
 
 @torch.no_grad()
-def _visible(depth: Tensor, source_depth: Tensor, K: Tensor, poses: Tensor, nearest: Nearest, touched: Touched) -> Tensor:
+def _masks(
+    depth: Tensor, source_depth: Tensor, K: Tensor, poses: Tensor, nearest: Nearest, touched: Touched
+) -> OcclusionMasks:
     batch, height, width = depth.shape
     pixels, z = land(depth, K, poses)
-    edge = is_inside(pixels, z)
+    edge = is_inside(pixels) & (z > MIN_Z)
     cells = _cells(pixels, edge).reshape(batch, -1)
     in_cell = nearest(cells, z.reshape(batch, -1), height * width).reshape(batch, height, width)
     overlap = z <= (1 + _ROUNDING) * in_cell
 
     back, z_back = land(source_depth, K, inverted(poses))
-    counts = is_inside(back, z_back)
+    counts = is_inside(back) & (z_back > MIN_Z)
     hit = touched(_cells(back, counts).reshape(batch, -1), height * width).reshape(batch, height, width)
     # Cells are named by their upper left corner; the other three follow.
     right = hit.clone()
     right[:, :, 1:] |= hit[:, :, :-1]
     blank = right.clone()
     blank[:, 1:] |= right[:, :-1]
-    return edge & overlap & blank
+    return OcclusionMasks(edge, overlap, blank)
 
 
 def _cells(pixels: Tensor, counts: Tensor) -> Tensor:

@@ -1,57 +1,65 @@
-"""The train step of phase 1 in PyTorch: forward, backward, Adam."""
+"""What the train steps of both phases share in PyTorch: networks, the batch, Adam's update."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+import abc
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.torch_peer import geometry, losses
-from benchmarks.torch_peer.networks import DispResNet6, PoseNetB6
+from benchmarks.torch_peer.masks import OcclusionMasks
 
-Masks = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-
-_SMOOTHNESS_WEIGHT = 0.2
+Masks = Callable[[Tensor, Tensor, Tensor, Tensor], OcclusionMasks]
+"""(target depth, source depth, intrinsics, poses) to what can be seen of the target."""
 
 
-class Step:
-    """Networks, their optimiser and a batch."""
+class Step(abc.ABC):
+    """Networks, an optimiser and a batch.
 
-    def __init__(self, batch: dict[str, np.ndarray], learning_rate: float, device: torch.device):
-        """Draws weights.
+    Attributes:
+      trained: Networks that the step trains, by the names that `TrainState` has for them.
+      frozen: Networks that it only asks, likewise, in evaluation mode.
+      target: Images [B, 3, H, W] in [-1, 1].
+      sources: Images [B, 2, 3, H, W], at (t-1, t+1).
+      K: Intrinsics [B, 3, 3].
+    """
+
+    def __init__(
+        self,
+        trained: Mapping[str, nn.Module],
+        frozen: Mapping[str, nn.Module],
+        batch: Mapping[str, np.ndarray],
+        learning_rate: float,
+        device: torch.device,
+    ):
+        """Draws weights and brings everything to the device.
 
         Args:
+          trained: See above.
+          frozen: See above.
           batch: As `dopi_jax` takes it: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3], `intrinsics` [B, 3, 3].
           learning_rate: Of Adam.
           device: Where to.
         """
         torch.manual_seed(0)
-        self.depth_net, self.pose_net = DispResNet6().to(device), PoseNetB6().to(device)
-        parameters = [*self.depth_net.parameters(), *self.pose_net.parameters()]
-        self._optimizer = torch.optim.Adam(parameters, learning_rate)
-        self._target = torch.from_numpy(batch["target"]).to(device).permute(0, 3, 1, 2).contiguous()
-        self._sources = torch.from_numpy(batch["sources"]).to(device).permute(0, 1, 4, 2, 3).contiguous()
-        self._K = torch.from_numpy(batch["intrinsics"]).to(device)
+        for network in (*trained.values(), *frozen.values()):
+            initialise(network)
+            network.to(device)
+        for network in frozen.values():
+            network.eval().requires_grad_(False)
+        self.trained, self.frozen = trained, frozen
+        self.target = torch.from_numpy(batch["target"]).to(device).permute(0, 3, 1, 2).contiguous()
+        self.sources = torch.from_numpy(batch["sources"]).to(device).permute(0, 1, 4, 2, 3).contiguous()
+        self.K = torch.from_numpy(batch["intrinsics"]).to(device)
+        self._optimizer = torch.optim.Adam(self.parameters(), learning_rate)
 
+    def parameters(self) -> list[nn.Parameter]:
+        """Returns what is trained."""
+        return [parameter for network in self.trained.values() for parameter in network.parameters()]
+
+    @abc.abstractmethod
     def loss(self, masks: Masks) -> Tensor:
-        """Returns the objective of the batch.
-
-        Args:
-          masks: (target depth, source depth, intrinsics, poses) -> visible pixels.
-        """
-        disparity = self.depth_net(self._target)
-        with torch.no_grad(), _kept_statistics(self.depth_net):
-            of_sources = self.depth_net(self._sources.flatten(0, 1)).reshape(*self._sources.shape[:2], *disparity.shape[2:])
-        poses = self.pose_net(self._target, self._sources)
-        depth = 1 / disparity[:, 0]
-        total = _SMOOTHNESS_WEIGHT * losses.smoothness(disparity, self._target)
-        for index in range(2):
-            pose = geometry.poses_from_vectors(poses[:, index])
-            visible = masks(depth.detach(), 1 / of_sources[:, index], self._K, pose.detach())
-            warped = geometry.warp(self._sources[:, index], depth, self._K, pose)
-            total = total + losses.reconstruction(self._target, warped, visible)
-        return total.mean()
+        """Returns the objective of the batch, with masks computed in the way that is given."""
 
     def take(self, masks: Masks) -> float:
         """Takes one step and returns the loss before it, which waits for the device."""
@@ -62,15 +70,10 @@ class Step:
         return loss.item()
 
 
-@contextlib.contextmanager
-def _kept_statistics(network: nn.Module) -> Iterator[None]:
-    """Keeps running statistics as they are inside, while batch statistics normalise (D21)."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+def initialise(network: nn.Module) -> None:
+    """Starts every convolution from Xavier's uniform weights and no bias, as ours do."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -50,7 +50,6 @@ class DispResNet6(nn.Module):
             if level <= _COARSEST_HEAD:
                 self.add_module(f"predict_disp{level}", nn.Sequential(nn.Conv2d(channels, 1, 3, 1, 1), nn.Sigmoid()))
             below = channels
-        initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns the finest disparity [B, 1, H, W] of images [B, 3, H, W] in [-1, 1]."""
@@ -83,7 +82,6 @@ class PoseNetB6(nn.Module):
             self.add_module(f"conv{layer}", nn.Sequential(nn.Conv2d(before, channels, kernel, 2, kernel // 2), nn.ReLU()))
             before = channels
         self.pose_pred = nn.Conv2d(before, 12, 1)
-        initialise(self)
 
     def forward(self, target: Tensor, sources: Tensor) -> Tensor:
         """Returns pose vectors [B, 2, 6] of a target [B, 3, H, W] and sources [B, 2, 3, H, W]."""
@@ -91,12 +89,3 @@ class PoseNetB6(nn.Module):
         for layer in range(1, 1 + len(_POSE_CHANNELS)):
             x = getattr(self, f"conv{layer}")(x)
         return _POSE_SCALE * self.pose_pred(x).mean(dim=(2, 3)).reshape(-1, 2, 6)
-
-
-def initialise(network: nn.Module) -> None:
-    """Starts every convolution from Xavier's uniform weights and no bias, as ours do."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
