@@ -7,8 +7,8 @@ What departs from the paper's preset, and why:
   inside the image, 700 of two 3.41 and 0.95.
 - The rigid flow teaches wherever the edge and blank masks say that nothing can be seen, as in the published code (D13),
   because the paper's less-than-mean mask drops nearly all of it; with twice the paper's weight. In 700 steps the paper's 0.1
-  brought the flow of what leaves the image to 1.06 times the error of its teacher, 0.3 to 1.03, and 1.0, which also makes what
-  can be seen worse, to 1.05; against that, the error of what moves by itself was 0.50, 0.57 and 0.60 times the teacher's.
+  brought the flow of what leaves the image to 1.06 times the error of its teacher, 0.3 to 1.03, and 1.0, which also makes
+  worse what can be seen, to 1.05; that of what moves by itself had 0.50, 0.57 and 0.60 times the teacher's error.
 """
 
 from dopi_jax.config import Config, apply_flow_variant
