@@ -1,5 +1,7 @@
 """Layers that the networks share; all of them take and return float32 [B, H, W, C]."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -7,6 +9,8 @@ from flax import linen as nn
 XAVIER_UNIFORM = nn.initializers.xavier_uniform()
 # An output layer that starts near zero: the first predictions are the same everywhere, set by the bias alone.
 NEAR_ZERO = nn.initializers.normal(0.01)
+# Up to so many cells of the result, all images together, `convolve` multiplies matrices.
+FEW_CELLS = 256
 
 
 def conv(
@@ -43,8 +47,55 @@ def conv(
         use_bias=use_bias,
         kernel_init=kernel_init,
         bias_init=bias_init,
+        conv_general_dilated=convolve,
         name=name,
     )
+
+
+def convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    window_strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    *,
+    precision: jax.lax.PrecisionLike = None,
+    **as_usual: object,
+) -> jax.Array:
+    """Convolves, and does so by one product of matrices where the result has few cells.
+
+    On a CPU, XLA's convolution of 512 channels to 3 x 2 x 4 cells takes a hundred times as long as the product, and the
+    gradient of one to 4 x 2 x 7 cells, where the paper's depth network is coarsest, twice as long. docs/PERFORMANCE.md
+    has the numbers.
+
+    Args:
+      x: [B, H, W, C_in].
+      kernel: [k, k, C_in, C_out].
+      window_strides: (vertical, horizontal).
+      padding: cells of zeros ((above, below), (left, right)).
+      precision: of the products.
+      **as_usual: what `nn.Conv` passes to `jax.lax.conv_general_dilated` besides, the same for all: no dilation, one group.
+
+    Returns:
+      [B, h, w, C_out].
+    """
+    rows, columns = (
+        (size + sum(pad) - taps) // stride + 1
+        for size, pad, taps, stride in zip(x.shape[1:3], padding, kernel.shape, window_strides, strict=False)
+    )
+    if x.shape[0] * rows * columns > FEW_CELLS:
+        dimension_numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            x, kernel, window_strides, padding, dimension_numbers=dimension_numbers, precision=precision
+        )
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    vertical, horizontal = window_strides
+    seen_by_tap = [
+        x[:, i : i + vertical * rows : vertical, j : j + horizontal * columns : horizontal]
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[1])
+    ]
+    windows = jnp.concatenate(seen_by_tap, axis=-1)
+    return jnp.matmul(windows, kernel.reshape(windows.shape[-1], -1), precision=precision)
 
 
 def batch_norm(train: bool, axis_name: str | None, name: str | None = None) -> nn.BatchNorm:
@@ -127,13 +178,7 @@ class UpConv(nn.Module):
         """[B, H, W, C] -> [B, 2H, 2W, features]."""
         kernel = self.param("kernel", XAVIER_UNIFORM, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        y = jax.lax.conv_general_dilated(
-            x,
-            _phase_kernel(kernel),
-            window_strides=(1, 1),
-            padding=((0, 1), (0, 1)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        y = convolve(x, _phase_kernel(kernel), window_strides=(1, 1), padding=((0, 1), (0, 1)))
         return pixel_shuffle(y) + bias
 
 
