@@ -6,8 +6,7 @@ r"""Phase 2 on drawn streets, given time: optical flow on the streets and by the
     python evaluate.py --task flow --workdir runs/synthetic_flow --config.data.root=streets
     python evaluate.py --task occlusion --workdir runs/synthetic_flow
 
-It differs from configs/demo_flow.py, which tells what departs from the paper's preset, in images, streets and steps, and in
-that errors count up to three times their mean, as in phase 1: in the demo's steps that was better (docs/ablation.md). Not
+It differs from configs/demo_flow.py, which tells what departs from the paper's preset, in images, streets and steps. Not
 trained for more than two steps yet.
 """
 
@@ -25,7 +24,6 @@ def get_config(variant: str = "") -> Config:
     config = _demo_config(variant)
     config.name = config.name.replace("demo", "synthetic")
     config.data.height, config.data.width = 128, 384
-    config.flow_loss.less_than_mean_factor = 3.0
     config.train.steps = 3000
     config.train.image_every = 1000
     config.train.validate_every = 500
