@@ -1,7 +1,8 @@
 """The pinhole camera: pixels to points, points to pixels, and what image edits do to the intrinsics.
 
-Products with 3x3 matrices are written out column by column: they stay in float32 on every device, where a matrix product
-may be rounded to TF32, and XLA fuses them with their surroundings.
+Products with 3x3 matrices are written out coordinate by coordinate: they stay in float32 on every device, where a matrix
+product may be rounded to TF32, and XLA fuses them with their surroundings. Arrays [..., 3] and [..., 2] are stacked last of
+all, so that XLA sees through them: a selection between stacked arrays made a CPU compute masks in twice the time.
 """
 
 import chex
@@ -58,12 +59,8 @@ def transform_points(pose: chex.Array, points: chex.Array) -> chex.Array:
     chex.assert_shape(pose, (4, 4))
     chex.assert_axis_dimension(points, -1, 3)
     rotation = pose[:3, :3]
-    return (
-        points[..., 0:1] * rotation[:, 0]
-        + points[..., 1:2] * rotation[:, 1]
-        + points[..., 2:3] * rotation[:, 2]
-        + pose[:3, 3]
-    )
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    return jnp.stack([r[0] * x + r[1] * y + r[2] * z + t for r, t in zip(rotation, pose[:3, 3], strict=True)], axis=-1)
 
 
 def project(points: chex.Array, K: chex.Array) -> tuple[chex.Array, chex.Array]:
@@ -80,11 +77,11 @@ def project(points: chex.Array, K: chex.Array) -> tuple[chex.Array, chex.Array]:
     """
     chex.assert_axis_dimension(points, -1, 3)
     chex.assert_shape(K, (3, 3))
-    points = jnp.where(jnp.isfinite(points).all(axis=-1, keepdims=True), points, 0.0)
-    z = points[..., 2]
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    finite = jnp.isfinite(x) & jnp.isfinite(y) & jnp.isfinite(z)
+    x, y, z = (jnp.where(finite, coordinate, 0.0) for coordinate in (x, y, z))
     in_front = jnp.where(z > MIN_Z, z, MIN_Z)
-    x = points[..., 0] / in_front
-    y = points[..., 1] / in_front
+    x, y = x / in_front, y / in_front
     pixels = jnp.stack([K[0, 0] * x + K[0, 1] * y + K[0, 2], K[1, 1] * y + K[1, 2]], axis=-1)
     return pixels, z
 

@@ -109,7 +109,7 @@ def _masks(outgoing: Landing, incoming: Landing, tolerance: float) -> OcclusionM
     height, width = outgoing.z.shape
     edge = outgoing.valid & is_inside(outgoing.pixels, height, width)
     index = _cell_index(outgoing.pixels, edge, height, width)
-    nearest = _scatter_min(index, outgoing.z, height * width)[index]
+    nearest = _scatter_min(index, outgoing.z, height * width).at[index].get(mode="promise_in_bounds")
     overlap = ~(edge & (outgoing.z > (1 + tolerance + _ROUNDING) * nearest))
     return OcclusionMasks(edge, overlap, _reached(incoming, incoming.valid))
 

@@ -49,9 +49,9 @@ def depth_comparison_masks(
     landing = land(target_depth, K, source_from_target)
     edge = landing.valid & is_inside(landing.pixels, height, width)
     usable = jnp.isfinite(source_depth) & (source_depth > 0)
-    depths, weights = corners(jnp.where(usable, source_depth, jnp.inf), landing.pixels)
-    nearer = landing.z[..., None] > (1 + tolerance) * depths
-    hidden = edge & (jnp.sum(jnp.where(nearer, weights, 0.0), axis=-1) > _HIDING_SHARE)
+    of_corners = corners(jnp.where(usable, source_depth, jnp.inf), landing.pixels)
+    nearer = sum(jnp.where(landing.z > (1 + tolerance) * depth, share, 0.0) for depth, share in of_corners)
+    hidden = edge & (nearer > _HIDING_SHARE)
     return OcclusionMasks(edge, jnp.ones_like(edge), ~hidden)
 
 

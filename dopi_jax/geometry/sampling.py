@@ -71,7 +71,7 @@ def bilinear_sample(
     return values, inside
 
 
-def corners(image: chex.Array, pixels: chex.Array) -> tuple[chex.Array, chex.Array]:
+def corners(image: chex.Array, pixels: chex.Array) -> list[tuple[chex.Array, chex.Array]]:
     """Returns the four values that `bilinear_sample` would mix, and their shares.
 
     Args:
@@ -79,14 +79,18 @@ def corners(image: chex.Array, pixels: chex.Array) -> tuple[chex.Array, chex.Arr
       pixels: Finite positions [..., 2] = (x, y); outside the image those of the nearest position inside.
 
     Returns:
-      Values [..., 4] and weights [..., 4] that sum to 1.
+      Four pairs of values [...] and weights [...]; the weights sum to 1.
     """
     height, width = image.shape
     x, left, right = _cell(pixels[..., 0], width)
     y, top, bottom = _cell(pixels[..., 1], height)
-    rows, columns = jnp.stack([top, top, bottom, bottom], -1), jnp.stack([left, right, left, right], -1)
-    weights = jnp.concatenate([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], axis=-1)
-    return image[rows, columns], weights
+    x, y = x[..., 0], y[..., 0]
+    values = jnp.asarray(image).reshape(-1)
+    return [
+        (values.at[row * width + column].get(mode="promise_in_bounds"), row_share * column_share)
+        for row, row_share in ((top, 1 - y), (bottom, y))
+        for column, column_share in ((left, 1 - x), (right, x))
+    ]
 
 
 def _cell(position: chex.Array, size: int) -> tuple[chex.Array, chex.Array, chex.Array]:

@@ -39,7 +39,9 @@ def land(depth: chex.Array, K: chex.Array, other_from_this: chex.Array) -> Landi
     pixels, z = project(transform_points(other_from_this, points), K)
     valid = usable & (z > MIN_Z)
     # The result is replaced too: a point just behind the camera would land a million pixels away.
-    return Landing(jnp.where(valid[..., None], pixels, pixel_grid(*depth.shape)), z, valid)
+    grid = pixel_grid(*depth.shape)
+    pixels = jnp.stack([jnp.where(valid, pixels[..., axis], grid[..., axis]) for axis in (0, 1)], axis=-1)
+    return Landing(pixels, z, valid)
 
 
 def rigid_flow(depth: chex.Array, K: chex.Array, source_from_target: chex.Array) -> chex.Array:
