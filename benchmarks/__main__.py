@@ -23,7 +23,7 @@ def run(chosen: options.Options) -> list[row.Row]:
       UserError: The peer does not compute what we do, so that comparing times means nothing.
     """
     rows: list[row.Row] = []
-    precision = jax.default_matmul_precision(options.PRECISIONS[chosen.precision])
+    precision = jax.default_matmul_precision(options.PRECISIONS[chosen.precision].products)
     with jax.default_device(chosen.device), precision, fresh_cache():
         for case in chosen.cases:
             _say(f"measuring {case}")

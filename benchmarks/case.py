@@ -28,6 +28,7 @@ class Case:
       batch: Snippets.
       height: Rows of an image.
       width: Columns of an image.
+      precision: Of the networks, as `config.train.precision`.
     """
 
     phase: str
@@ -35,6 +36,7 @@ class Case:
     batch: int
     height: int
     width: int
+    precision: str = "float32"
 
     def __str__(self) -> str:
         return f"phase {self.phase}, {self.networks}, {self.batch} x {self.height} x {self.width}"
@@ -52,7 +54,7 @@ class Case:
           UserError: The size does not suit the networks.
         """
         config = Config(phase=PHASES[self.phase])
-        config.train.batch_size = self.batch
+        config.train.batch_size, config.train.precision = self.batch, self.precision
         config.data.height, config.data.width = self.height, self.width
         for name, value in NETWORKS[self.networks].items():
             setattr(config.model, name, value)

@@ -6,6 +6,7 @@ import importlib.util
 import pathlib
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 
@@ -13,9 +14,24 @@ from benchmarks.case import NETWORKS, PHASES, Case
 from dopi_jax.config import ABLATIONS
 from dopi_jax.errors import ArgumentParser, UserError
 
-# What JAX calls them. No bf16: in JAX "bfloat16" names the fastest products that a device has for float32, which on a GPU
-# are TF32, and the networks have no other switch.
-PRECISIONS = {"float32": "float32", "tf32": "tensorfloat32"}
+
+class Precision(NamedTuple):
+    """How the networks compute.
+
+    Attributes:
+      products: Of float32, by JAX's name.
+      networks: Of kernels and features, as `config.train.precision` has it.
+    """
+
+    products: str
+    networks: str
+
+
+PRECISIONS = {
+    "float32": Precision("float32", "float32"),
+    "tf32": Precision("tensorfloat32", "float32"),
+    "bf16": Precision("default", "bfloat16"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +41,7 @@ class Options:
     Attributes:
       cases: Phases, networks and batches.
       variants: Rows of the ablation tables whose steps are timed.
-      precision: Of products in the networks, a name of `PRECISIONS`.
+      precision: Of the networks, a name of `PRECISIONS`.
       device: Where to.
       repeats: Rounds of calls that are timed.
       json: File for the numbers, if any.
@@ -55,8 +71,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """
     given = _parser().parse_args(arguments)
     device = _device(given.device)
+    # By default as training does, which leaves the choice to JAX.
+    precision = given.precision or ("tf32" if device.platform == "gpu" else "float32")
+    if precision == "tf32" and device.platform != "gpu":
+        raise UserError("--precision is tf32: only a GPU has it; leave it out or choose --device gpu")
     cases = tuple(
-        Case(phase, networks, batch, *size)
+        Case(phase, networks, batch, *size, PRECISIONS[precision].networks)
         for size in given.size
         for batch in given.batch
         for networks in given.networks
@@ -68,10 +88,6 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         raise UserError("--peer needs PyTorch, which is not installed: pip install 'dopi_jax[bench]'")
     if given.json is not None and not given.json.parent.is_dir():
         raise UserError(f"--json is {given.json}: its folder does not exist")
-    # By default as training does, which leaves the choice to JAX.
-    precision = given.precision or ("tf32" if device.platform == "gpu" else "float32")
-    if precision == "tf32" and device.platform != "gpu":
-        raise UserError("--precision is tf32: only a GPU has it; leave it out or choose --device gpu")
     return Options(cases, tuple(given.variants), precision, device, given.repeats, given.json, given.peer)
 
 
@@ -92,7 +108,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--batch", type=_positive, default=(2,), help="snippets, one or more numbers", **several)
     sizes = "rows x columns, such as 256x832, one or more; in phase 2 both multiples of 64"
     parser.add_argument("--size", type=_size, default=((128, 448),), help=sizes, **several)
-    parser.add_argument("--precision", choices=tuple(PRECISIONS), help="of products in the networks; tf32 on a GPU only")
+    parser.add_argument("--precision", choices=tuple(PRECISIONS), help="of the networks; tf32 on a GPU only")
     parser.add_argument("--device", choices=("cpu", "gpu"), help="that of JAX's choice if not given")
     parser.add_argument("--repeats", type=_positive, default=5, help="rounds of calls that are timed")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where to write the numbers")

@@ -17,6 +17,7 @@ from dopi_jax.config import Config
 from dopi_jax.objectives import compare, mean_pool, predict_geometry, rigid_views
 from dopi_jax.objectives.reconstruction import occlusion_masks, reconstruction_loss
 from dopi_jax.training.state import build_networks, build_optimizer
+from dopi_jax.training.step import with_kernels_in
 
 Part = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function, and the arguments to compile it for."""
@@ -53,6 +54,7 @@ def _phase_1(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
     networks = build_networks(config.model)
 
     def forward(params: Any, batch_stats: Any, target: Any, sources: Any) -> tuple[Any, Any, Any]:
+        params = with_kernels_in(config.train.precision, params)
         variables = {"params": params["depth"], "batch_stats": batch_stats.get("depth", {})}
         disparities, _ = networks.depth.apply(variables, target, train=True, mutable=["batch_stats"])
         frozen = jax.lax.stop_gradient(variables)
@@ -110,6 +112,7 @@ def _phase_2(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
     networks = build_networks(config.model)
 
     def forward(params: Any, frozen: Any, target: Any, sources: Any) -> tuple[Any, Any]:
+        params, frozen = with_kernels_in(config.train.precision, (params, frozen))
         taught = predict_geometry(
             frozen,
             target,

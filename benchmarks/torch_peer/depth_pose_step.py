@@ -17,17 +17,20 @@ _SMOOTHNESS_WEIGHT = 0.2
 class DepthPoseStep(Step):
     """Trains DispResNet6 and PoseNetB6, row "full" of Table II."""
 
-    def __init__(self, batch: Mapping[str, np.ndarray], learning_rate: float, device: torch.device):
+    def __init__(
+        self, batch: Mapping[str, np.ndarray], learning_rate: float, device: torch.device, bfloat16: bool = False
+    ):
         """See `Step`."""
-        super().__init__({"depth": DispResNet6(), "pose": PoseNetB6()}, {}, batch, learning_rate, device)
+        super().__init__({"depth": DispResNet6(), "pose": PoseNetB6()}, {}, batch, learning_rate, device, bfloat16)
 
     def loss(self, masks: Masks) -> Tensor:
         """See `Step`."""
         depth_net, pose_net = self.trained["depth"], self.trained["pose"]
-        disparity = depth_net(self.target)
+        disparity = self.run(depth_net, self.target)
         with torch.no_grad(), _kept_statistics(depth_net):
-            of_sources = depth_net(self.sources.flatten(0, 1)).reshape(*self.sources.shape[:2], *disparity.shape[2:])
-        poses = pose_net(self.target, self.sources)
+            of_sources = self.run(depth_net, self.sources.flatten(0, 1))
+        of_sources = of_sources.reshape(*self.sources.shape[:2], *disparity.shape[2:])
+        poses = self.run(pose_net, self.target, self.sources)
         depth = 1 / disparity[:, 0]
         total = _SMOOTHNESS_WEIGHT * losses.edge_aware_smoothness(losses.max_normalized_depth(disparity), self.target)
         for index in range(2):

@@ -36,17 +36,19 @@ class RigidView(NamedTuple):
 class FlowStep(Step):
     """Trains Back2Future, row "full" of Table V; DispResNet6 and PoseNetB6 teach it."""
 
-    def __init__(self, batch: Mapping[str, np.ndarray], learning_rate: float, device: torch.device):
+    def __init__(
+        self, batch: Mapping[str, np.ndarray], learning_rate: float, device: torch.device, bfloat16: bool = False
+    ):
         """See `Step`."""
         teachers = {"depth": DispResNet6(), "pose": PoseNetB6()}
-        super().__init__({"flow": Back2Future()}, teachers, batch, learning_rate, device)
+        super().__init__({"flow": Back2Future()}, teachers, batch, learning_rate, device, bfloat16)
         motion = torch.tensor(_MOTION)
         teachers["pose"].pose_pred.bias.copy_(torch.cat([-motion, motion]))
 
     def loss(self, masks: Masks) -> Tensor:
         """See `Step`."""
         disparities, poses = self.predict_geometry()
-        forward, backward = self.trained["flow"](self.target, self.sources)
+        forward, backward = self.run(self.trained["flow"], self.target, self.sources)
         total = 0
         for scale, flows in enumerate(zip(backward, forward, strict=True)):
             target = F.avg_pool2d(self.target, 2**scale)
@@ -60,8 +62,8 @@ class FlowStep(Step):
     def predict_geometry(self) -> tuple[Tensor, list[Tensor]]:
         """Returns disparities [B, 3, H, W] of the target and its sources, and poses [B, 4, 4] to each source."""
         images = torch.cat([self.target[:, None], self.sources], dim=1)
-        disparities = self.frozen["depth"](images.flatten(0, 1)).reshape(*images.shape[:2], *images.shape[3:])
-        vectors = self.frozen["pose"](self.target, self.sources)
+        disparities = self.run(self.frozen["depth"], images.flatten(0, 1)).reshape(*images.shape[:2], *images.shape[3:])
+        vectors = self.run(self.frozen["pose"], self.target, self.sources)
         return disparities, [geometry.poses_from_vectors(vectors[:, index]) for index in range(2)]
 
 

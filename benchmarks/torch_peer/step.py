@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ class Step(abc.ABC):
         batch: Mapping[str, np.ndarray],
         learning_rate: float,
         device: torch.device,
+        bfloat16: bool = False,
     ):
         """Draws weights and brings everything to the device.
 
@@ -40,6 +42,7 @@ class Step(abc.ABC):
           batch: As `dopi_jax` takes it: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3], `intrinsics` [B, 3, 3].
           learning_rate: Of Adam.
           device: Where to.
+          bfloat16: Whether the networks compute in bfloat16, as far as PyTorch's autocast finds it harmless.
         """
         torch.manual_seed(0)
         for network in (*trained.values(), *frozen.values()):
@@ -51,11 +54,17 @@ class Step(abc.ABC):
         self.target = torch.from_numpy(batch["target"]).to(device).permute(0, 3, 1, 2).contiguous()
         self.sources = torch.from_numpy(batch["sources"]).to(device).permute(0, 1, 4, 2, 3).contiguous()
         self.K = torch.from_numpy(batch["intrinsics"]).to(device)
+        self._bfloat16 = bfloat16
         self._optimizer = torch.optim.Adam(self.parameters(), learning_rate)
 
     def parameters(self) -> list[nn.Parameter]:
         """Returns what is trained."""
         return [parameter for network in self.trained.values() for parameter in network.parameters()]
+
+    def run(self, network: nn.Module, *images: Tensor) -> Any:
+        """Returns what a network makes of images, in its precision, as float32."""
+        with torch.autocast(self.target.device.type, torch.bfloat16, enabled=self._bfloat16):
+            return _as_float32(network(*images))
 
     @abc.abstractmethod
     def loss(self, masks: Masks) -> Tensor:
@@ -68,6 +77,10 @@ class Step(abc.ABC):
         loss.backward()
         self._optimizer.step()
         return loss.item()
+
+
+def _as_float32(results: Any) -> Any:
+    return results.float() if isinstance(results, Tensor) else type(results)(map(_as_float32, results))
 
 
 def initialise(network: nn.Module) -> None:

@@ -21,6 +21,7 @@ _CHOICES = {
     "loss.smoothness_normalization": ("max", "mean"),
     "flow_loss.penalty": ("charbonnier", "power"),
     "flow_loss.consistency_ltm": ("photometric", "residual", "none"),
+    "train.precision": ("float32", "bfloat16"),
 }
 _BEST_BY = {"depthpose": ("photometric", "latest", "abs_rel"), "flow": ("photometric", "latest", "epe")}
 _FLOW_MULTIPLE = 64  # the flow network halves its input six times

@@ -96,6 +96,9 @@ class TrainConfig:
     steps: int = 186_813  # Table II, the full row
     batch_size: int = 4  # snippets over all devices
     seed: int = 0
+    # of the networks in a train step: "float32" (whose products are TF32 on a GPU) | "bfloat16"; parameters, geometry,
+    # losses and evaluation are float32 always
+    precision: str = "float32"
     log_every: int = 50
     image_every: int = 1_000
     validate_every: int = 1_000

@@ -52,4 +52,4 @@ def expected_displacement(costs: jax.Array, sharpness: float, radius: int) -> ja
     steps = jnp.linspace(-1.0, 1.0, 2 * radius + 1)
     y, x = jnp.meshgrid(steps, steps, indexing="ij")
     displacements = jnp.stack([x.ravel(), y.ravel()], axis=-1)
-    return nn.softmax(sharpness * costs) @ displacements
+    return nn.softmax(sharpness * costs.astype(jnp.float32)) @ displacements

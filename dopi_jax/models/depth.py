@@ -127,7 +127,7 @@ class DispResNet(nn.Module):
             x = jnp.concatenate(inputs, axis=-1)
             x = ResidualStage(channels, blocks, 1, self.axis_name, name=f"iconv{level}")(x, train)
             if level <= COARSEST_HEAD:
-                disparities.insert(0, to_disparity(conv(1, name=f"disp{level}")(x)))
+                disparities.insert(0, to_disparity(conv(1, last=True, name=f"disp{level}")(x)))
         return disparities
 
 
@@ -161,7 +161,7 @@ class SmallDepthNet(nn.Module):
             x = jnp.concatenate([crop_like(upsample_nearest(x), skip), skip], axis=-1)
             x = nn.elu(conv(channels, name=f"up{level}")(x))
             bias_init = nn.initializers.constant(SMALL_HEAD_BIAS)
-            head = conv(1, kernel_init=NEAR_ZERO, bias_init=bias_init, name=f"disp{level}")
+            head = conv(1, kernel_init=NEAR_ZERO, bias_init=bias_init, last=True, name=f"disp{level}")
             disparities.insert(0, to_disparity(head(x)))
         return [crop_like(upsample_bilinear(disparities[0]), images), *disparities]
 
@@ -202,7 +202,8 @@ class SmallEncoderStage(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         def normed_conv(x: jax.Array, name: str, kernel_size: int = 3, stride: int = 1) -> jax.Array:
             x = conv(self.features, kernel_size, stride, use_bias=False, name=name)(x)
-            return nn.GroupNorm(num_groups=None, group_size=SMALL_GROUP, name=f"{name}_norm")(x)
+            normed = nn.GroupNorm(num_groups=None, group_size=SMALL_GROUP, name=f"{name}_norm")(x)
+            return normed.astype(x.dtype)
 
         x = nn.relu(normed_conv(x, "down", self.kernel_size, 2))
         residual = nn.relu(normed_conv(x, "conv1"))

@@ -248,7 +248,7 @@ class Decoder(nn.Module):
         for layer, channels in enumerate(self.architecture.decoder_channels, 1):
             x = _leaky_relu(conv(channels, bias_init=self.architecture.bias_init, name=f"conv{layer}")(x))
         start = {"kernel_init": NEAR_ZERO} if self.architecture.incremental else {}
-        return conv(2, bias_init=self.architecture.bias_init, name="output", **start)(x)
+        return conv(2, bias_init=self.architecture.bias_init, last=True, name="output", **start)(x)
 
 
 def velocity_costs(features: jax.Array, neighbours: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -292,14 +292,15 @@ def _leaky_relu(x: jax.Array) -> jax.Array:
 
 def _normalised_over_channels(features: jax.Array) -> jax.Array:
     """Brings every cell's features to zero mean and unit variance."""
-    centred = features - jnp.mean(features, axis=-1, keepdims=True)
-    return centred / jnp.sqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-6)
+    precise = features.astype(jnp.float32)
+    centred = precise - jnp.mean(precise, axis=-1, keepdims=True)
+    return (centred / jnp.sqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-6)).astype(features.dtype)
 
 
 def _warp(features: jax.Array, flow: jax.Array) -> jax.Array:
     """Samples features [B, h, w, C] where flow [B, h, w, 2], in cells, points; outside lies the border's value."""
     warped, _ = jax.vmap(lambda x, f: warp_by_flow(x, f, padding="border"))(features, flow)
-    return warped
+    return warped.astype(features.dtype)
 
 
 def _flows(velocities: Sequence[jax.Array], unit: float) -> list[jax.Array]:

@@ -1,10 +1,15 @@
-"""Layers that the networks share; all of them take and return float32 [B, H, W, C]."""
+"""Layers that the networks share, of [B, H, W, C].
+
+A layer computes in the precision of its kernel, so that who passes kernels in bfloat16 gets a network that computes in
+bfloat16; normalisation is float32 inside, and so are the last layers, whose results are measured in pixels and metres.
+"""
 
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen import dtypes
 
 XAVIER_UNIFORM = nn.initializers.xavier_uniform()
 # An output layer that starts near zero: the first predictions are the same everywhere, set by the bias alone.
@@ -21,6 +26,7 @@ def conv(
     use_bias: bool = True,
     kernel_init: nn.initializers.Initializer = XAVIER_UNIFORM,
     bias_init: nn.initializers.Initializer = nn.initializers.zeros,
+    last: bool = False,
     name: str | None = None,
 ) -> nn.Conv:
     """Makes a square convolution, Xavier-uniform with zero bias, that pads `kernel_size // 2` on every side.
@@ -34,6 +40,7 @@ def conv(
       use_bias: False where a normalisation or a residual sum follows.
       kernel_init: initialiser of the kernel [kernel_size, kernel_size, C_in, features].
       bias_init: initialiser of the bias [features].
+      last: whether the result is a network's and not another layer's input; it is float32 then, whatever the kernel is.
       name: name in the parameter tree.
 
     Returns:
@@ -47,9 +54,17 @@ def conv(
         use_bias=use_bias,
         kernel_init=kernel_init,
         bias_init=bias_init,
+        dtype=jnp.float32 if last else None,
+        promote_dtype=dtypes.promote_dtype if last else _as_kernel,
         conv_general_dilated=convolve,
         name=name,
     )
+
+
+def _as_kernel(
+    x: jax.Array, kernel: jax.Array, bias: jax.Array | None, **_: object
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    return x.astype(kernel.dtype), kernel, None if bias is None else bias.astype(kernel.dtype)
 
 
 def convolve(
@@ -155,7 +170,7 @@ class ResidualBlock(nn.Module):
         shortcut = x
         if self.stride != 1 or x.shape[-1] != self.features:
             shortcut = conv(self.features, 1, self.stride, use_bias=False, name="shortcut")(x)
-            shortcut = batch_norm(train, self.axis_name, name="shortcut_norm")(shortcut)
+            shortcut = batch_norm(train, self.axis_name, name="shortcut_norm")(shortcut).astype(shortcut.dtype)
         x = nn.relu(conv(self.features, 3, self.stride, use_bias=False, name="conv1")(x))
         x = conv(self.features, 3, use_bias=False, name="conv2")(x)
         return nn.relu(x + shortcut)
@@ -179,6 +194,7 @@ class UpConv(nn.Module):
         """[B, H, W, C] -> [B, 2H, 2W, features]."""
         kernel = self.param("kernel", XAVIER_UNIFORM, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = _as_kernel(x, kernel, bias)
         # Along one axis out[2j] = in[j] k[1] and out[2j + 1] = in[j] k[2] + in[j + 1] k[0].
         even, odd = slice(1, 2), slice(None, None, -2)
         rows = [

@@ -72,7 +72,7 @@ class PoseNetB6(nn.Module):
         x = jnp.concatenate([target, *sources], axis=-1)
         for layer, (channels, kernel_size) in enumerate(zip(POSE_CHANNELS, POSE_KERNEL_SIZES, strict=True), 1):
             x = nn.relu(conv(channels, kernel_size, 2, name=f"conv{layer}")(x))
-        x = conv(6 * len(sources), 1, name="pose")(x)
+        x = conv(6 * len(sources), 1, last=True, name="pose")(x)
         return POSE_SCALE * jnp.mean(x, axis=(1, 2)).reshape(-1, len(sources), 6)
 
 

@@ -4,7 +4,7 @@ import math
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -23,6 +23,7 @@ from dopi_jax.training.trained import check_same_run
 Batches = Callable[[int], Iterable[Mapping[str, np.ndarray]]]
 Validate = Callable[[TrainState], dict[str, float]]
 Draw = Callable[[TrainState], Mapping[str, np.ndarray]]
+Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
 
@@ -81,7 +82,8 @@ def train(
 
     try:
         step, since, since_step = first, time.monotonic(), first
-        for step, batch in zip(range(first + 1, schedule.steps + 1), parallel.prefetched(batches(first)), strict=False):
+        waited = _WaitedFor(parallel.prefetched(batches(first)))
+        for step, batch in zip(range(first + 1, schedule.steps + 1), waited, strict=False):
             if step == first + 1:
                 log.say("compiling the train step; the first step takes a while")
             state, metrics = step_function(state, batch)
@@ -90,11 +92,13 @@ def train(
                 jax.block_until_ready(metrics)
                 log.say(f"first step done after {time.monotonic() - since:.0f} s")
                 since, since_step = time.monotonic(), step
+                waited.since_last_asked()
             log.advance()
             if is_due(schedule.log_every) or step == first + 1:
                 values = {name: float(value) for name, value in jax.device_get(metrics).items()}
                 now = time.monotonic()
                 values["steps_per_second"] = (step - since_step) / (now - since) if step > since_step else 0.0
+                values["waiting_for_input"] = waited.since_last_asked() / (now - since) if step > since_step else 0.0
                 since, since_step = now, step
                 log.scalars(step, values)
             if is_due(schedule.checkpoint_every):
@@ -128,6 +132,29 @@ def _write_config(workdir: pathlib.Path, config: Config) -> None:
     partial = workdir / "config.json.partial"
     partial.write_text(config_lib.to_json(config))
     partial.rename(workdir / "config.json")
+
+
+class _WaitedFor:
+    """Batches, and for how long the loop waited for them; the devices may have worked meanwhile."""
+
+    def __init__(self, batches: Iterator[Batch]):
+        self._batches = batches
+        self._seconds = 0.0
+
+    def since_last_asked(self) -> float:
+        """Returns seconds."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        start = time.monotonic()
+        try:
+            return next(self._batches)
+        finally:
+            self._seconds += time.monotonic() - start
 
 
 class _FiniteCheck:

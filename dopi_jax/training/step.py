@@ -29,13 +29,26 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
     return step
 
 
+def with_kernels_in(precision: str, variables: Any) -> Any:
+    """Returns variables of networks with all kernels rounded, which makes the networks compute in that precision.
+
+    Args:
+      precision: "float32" or "bfloat16".
+      variables: Arrays in a tree. Those of one axis (biases, scales, statistics, a mean motion) stay as they are.
+
+    Returns:
+      The same tree.
+    """
+    return jax.tree.map(lambda array: array.astype(precision) if array.ndim > 1 else array, variables)
+
+
 def _depth_pose_objective(config: Config):
     networks = build_networks(config.model, parallel.AXIS)
 
     def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
         del frozen
         return depth_pose_objective(
-            params,
+            with_kernels_in(config.train.precision, params),
             batch_stats,
             batch,
             depth_net=networks.depth,
@@ -52,6 +65,7 @@ def _flow_objective(config: Config):
     geometry_of = build_geometry(config) if config.flow_loss.needs_depthpose else None
 
     def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
+        params, frozen = with_kernels_in(config.train.precision, (params, frozen))
         geometry = geometry_of(frozen, batch["target"], batch["sources"]) if geometry_of else None
         loss, diagnostics = flow_objective(params, batch, geometry, flow_net=flow_net, config=config.flow_loss)
         return loss, (batch_stats, diagnostics)

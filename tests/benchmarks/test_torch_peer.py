@@ -154,10 +154,10 @@ def test_what_does_not_agree_is_not_timed():
     comparison._demand_same_mask("vectorised", mask, mask)
     with pytest.raises(UserError, match=r"differ from ours in 100.00% of the pixels.*not compared"):
         comparison._demand_same_mask("vectorised", mask, ~mask)
-    comparison._demand_same_loss("vectorised", 1.0, 1.0005)
+    comparison._demand_same_loss("vectorised", 1.0, 1.0005, comparison.AGREEMENT)
     for loss in (1.01, float("nan")):
         with pytest.raises(UserError, match=r"the loss is .* in PyTorch.*not compared"):
-            comparison._demand_same_loss("vectorised", 1.0, loss)
+            comparison._demand_same_loss("vectorised", 1.0, loss, comparison.AGREEMENT)
 
 
 def test_a_single_cell_cannot_be_normalised():

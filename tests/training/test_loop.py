@@ -13,7 +13,7 @@ import pytest
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
-from dopi_jax.training import Checkpoints, parallel, train
+from dopi_jax.training import Checkpoints, loop, parallel, train
 
 
 def schedule(**fields):
@@ -75,10 +75,30 @@ def test_a_run_leaves_its_config_metrics_pictures_and_a_checkpoint(weights, tmp_
     np.testing.assert_allclose(state.params["w"], [1, 2, 3], atol=0.05)
     assert config_lib.from_json((workdir / "config.json").read_text()) == config
     assert [line["step"] for line in logged(workdir)] == [1, 20, 40, 60]
-    assert set(logged(workdir)[0]) == {"step", "train/loss", "train/grad_norm", "train/steps_per_second"}
+    values = ("loss", "grad_norm", "steps_per_second", "waiting_for_input")
+    assert set(logged(workdir)[0]) == {"step", *(f"train/{name}" for name in values)}
     assert [line["step"] for line in logged(workdir, "validation")] == [30, 60]
     assert sorted(path.name for path in (workdir / "images").iterdir()) == ["weights_0000030.png", "weights_0000060.png"]
     assert_equal(latest(workdir, weights.state()), state)
+
+
+def test_the_share_of_time_that_input_takes(weights, tmp_path, monkeypatch):
+    """By a clock that only batches, 3 s each, and pictures, 1 s each, move."""
+    clock = [0.0]
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
+
+    def moved_by(seconds, result):
+        clock[0] += seconds
+        return result
+
+    train(
+        schedule(steps=5, log_every=2, image_every=1),
+        tmp_path,
+        lambda first: (moved_by(3, batch) for batch in weights.batches(first)),
+        draw=lambda state: moved_by(1, {}),
+    )
+    shares = {line["step"]: line["train/waiting_for_input"] for line in logged(tmp_path)}
+    assert shares == {1: 0, 2: 3 / 4, 4: 6 / 8, 5: 3 / 4}
 
 
 @pytest.mark.parametrize("end, resumed_from", [(ask_to_stop, 5), (crash, 4)])

@@ -97,6 +97,24 @@ def test_a_step_of_phase_2_trains_the_flow_network_and_nothing_else(flow_config,
     jax.tree.map(np.testing.assert_array_equal, frozen, jax.device_get(state.frozen))
 
 
+@pytest.mark.parametrize("phase", ["depthpose", pytest.param("flow", marks=pytest.mark.slow)])
+def test_a_step_in_bfloat16_is_nearly_the_same_step(flow_config, wave_batch, phase):
+    """Loss and gradient to the digits that bfloat16 has; state is float32 and keeps its shape, so nothing compiles again."""
+    flow_config.phase = phase
+    phase_1 = jax.device_get(create_state(dataclasses.replace(flow_config, phase="depthpose")))
+    frozen = network_variables(phase_1.params, phase_1.batch_stats) if phase == "flow" else {}
+    start, batch = jax.device_get(create_state(flow_config, frozen)), parallel.split(wave_batch(0, width=128))
+    values = {}
+    for precision in ("float32", "bfloat16"):
+        flow_config.train.precision = precision
+        state, metrics = parallel.data_parallel(train_step(flow_config))(parallel.replicate(start), batch)
+        assert jax.tree.map(jnp.shape, state) == jax.tree.map(jnp.shape, start)
+        assert jax.tree.map(jnp.result_type, state) == jax.tree.map(jnp.result_type, start)
+        values[precision] = np.array([metrics["loss"], metrics["grad_norm"]])
+    assert not np.array_equal(values["bfloat16"], values["float32"])
+    np.testing.assert_allclose(values["bfloat16"], values["float32"], rtol=0.02)
+
+
 def test_phase_2_without_masks_and_teachers_needs_no_phase_1(flow_config, wave_batch):
     apply_flow_variant(flow_config, "basic")
     step = parallel.data_parallel(train_step(flow_config))
