@@ -10,6 +10,7 @@ from dopi_jax.config import Config, apply_flow_variant, apply_variant, check
 from dopi_jax.training import create_state, network_variables, parallel
 
 PHASES = {"1": "depthpose", "2": "flow"}
+PRESETS = ("paper", "released")
 NETWORKS = {
     "resnet6": {"depth": "resnet6", "pose": "b6", "flow": "back2future"},
     "resnet_s6": {"depth": "resnet_s6", "pose": "b6", "flow": "back2future"},
@@ -29,6 +30,7 @@ class Case:
       height: Rows of an image.
       width: Columns of an image.
       precision: Of the networks, as `config.train.precision`.
+      preset: "paper", or "released" for the published code's choices in the objective.
     """
 
     phase: str
@@ -37,9 +39,11 @@ class Case:
     height: int
     width: int
     precision: str = "float32"
+    preset: str = "paper"
 
     def __str__(self) -> str:
-        return f"phase {self.phase}, {self.networks}, {self.batch} x {self.height} x {self.width}"
+        networks = self.networks if self.preset == "paper" else f"{self.networks}, {self.preset}"
+        return f"phase {self.phase}, {networks}, {self.batch} x {self.height} x {self.width}"
 
     def config(self, variant: str = "full") -> Config:
         """Returns the config of a row of the ablation tables.
@@ -56,9 +60,10 @@ class Case:
         config = Config(phase=PHASES[self.phase])
         config.train.batch_size, config.train.precision = self.batch, self.precision
         config.data.height, config.data.width = self.height, self.width
+        apply = apply_variant if self.phase == "1" else apply_flow_variant
+        apply(config, variant if self.preset == "paper" else f"{variant},{self.preset}")
         for name, value in NETWORKS[self.networks].items():
             setattr(config.model, name, value)
-        (apply_variant if self.phase == "1" else apply_flow_variant)(config, variant)
         check(config)
         return config
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import jax
 
-from benchmarks.case import NETWORKS, PHASES, Case
+from benchmarks.case import NETWORKS, PHASES, PRESETS, Case
 from dopi_jax.config import ABLATIONS
 from dopi_jax.errors import ArgumentParser, UserError
 
@@ -76,10 +76,11 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     if precision == "tf32" and device.platform != "gpu":
         raise UserError("--precision is tf32: only a GPU has it; leave it out or choose --device gpu")
     cases = tuple(
-        Case(phase, networks, batch, *size, PRECISIONS[precision].networks)
+        Case(phase, networks, batch, *size, PRECISIONS[precision].networks, preset)
         for size in given.size
         for batch in given.batch
         for networks in given.networks
+        for preset in given.presets
         for phase in given.phases
     )
     for case in cases:
@@ -104,6 +105,9 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument(
         "--networks", choices=tuple(NETWORKS), default=("small",), help=f"of {' '.join(NETWORKS)}", **several
+    )
+    parser.add_argument(
+        "--presets", choices=PRESETS, default=("paper",), help="of paper released: whose choices in the objective", **several
     )
     parser.add_argument("--batch", type=_positive, default=(2,), help="snippets, one or more numbers", **several)
     sizes = "rows x columns, such as 256x832, one or more; in phase 2 both multiples of 64"

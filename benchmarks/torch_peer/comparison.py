@@ -51,7 +51,7 @@ def comparison_rows(cases: Sequence[Case], repeats: int, device: jax.Device, pre
     Raises:
       UserError: PyTorch cannot run this, or does not compute the same.
     """
-    cases = list(dict.fromkeys(dataclasses.replace(case, networks=_NETWORKS) for case in cases))
+    cases = list(dict.fromkeys(dataclasses.replace(case, networks=_NETWORKS, preset="paper") for case in cases))
     for case in cases:
         _check_normalisable(case)
     torch_device = _torch_device(device)

@@ -61,7 +61,7 @@ def land(depth: Tensor, K: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:
 def rigid_flow(depth: Tensor, K: Tensor, poses: Tensor) -> Tensor:
     """Returns the flow [B, 2, H, W] that motion alone causes; 0 behind the other camera."""
     pixels, z = land(depth, K, poses)
-    return torch.where(z > MIN_Z, (pixels - pixel_grid(depth)).permute(0, 3, 1, 2), 0.0)
+    return torch.where((z > MIN_Z)[:, None], (pixels - pixel_grid(depth)).permute(0, 3, 1, 2), 0.0)
 
 
 def displaced(flow: Tensor) -> Tensor:

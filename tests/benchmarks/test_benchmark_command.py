@@ -102,7 +102,8 @@ def test_prediction_and_input(measured):
         (["--size", "100x128"], r"height is 100: expected a multiple of 64"),
         (["--batch", "0"], r"'0' is not a whole number of at least 1"),
         (["--repeats", "-1"], r"--repeats"),
-        (["--precision", "bf16"], r"--precision: invalid choice: 'bf16'"),
+        (["--precision", "fp8"], r"--precision: invalid choice: 'fp8'"),
+        (["--presets", "authors"], r"--presets: invalid choice: 'authors'"),
         (["--precision", "tf32", "--device", "cpu"], r"--precision is tf32: only a GPU has it"),
         (["--json", "/nowhere/numbers.json"], r"--json is /nowhere/numbers.json: its folder does not exist"),
         (["--sise", "64x64"], r"unrecognized arguments: --sise"),
@@ -130,11 +131,20 @@ def test_the_defaults_can_be_measured():
     assert not chosen.peer
 
 
+def test_precision_and_preset_reach_the_config():
+    chosen = options.parse("--phases 1 --presets paper released --precision bf16 --device cpu".split())
+    paper, released = (case.config("occ") for case in chosen.cases)
+    assert paper.train.precision == released.train.precision == "bfloat16"
+    assert (paper.loss.penalty, released.loss.penalty) == ("charbonnier", "power")
+    assert paper.model == released.model  # the networks are those that --networks names
+    assert [str(case).split(", ")[1:-1] for case in chosen.cases] == [["small"], ["small", "released"]]
+
+
 @pytest.mark.parametrize("phase", ["1", "2"])
 @pytest.mark.parametrize("networks", NETWORKS)
 def test_parts_fit_together_for_all_networks(monkeypatch, phase, networks):
     """Only shapes are followed: the large networks take a minute to compile."""
-    case = Case(phase, networks, 1, 64, 128)
+    case = Case(phase, networks, 1, 64, 128, preset="released" if networks == "resnet_s6" else "paper")
     monkeypatch.setattr("benchmarks.parts.initial_state", lambda case: jax.eval_shape(lambda: initial_state(case)))
     pieces = parts(case)
     assert list(pieces)[-1] == "optimiser"

@@ -106,9 +106,12 @@ def test_rigid_flow_and_intrinsics_of_a_smaller_image(scene, source):
 
 
 def test_rigid_flow_is_zero_behind_the_camera():
-    pose = torch.eye(4)[None].clone()
-    pose[:, 2, 3] = -2.0
-    assert not torch_geometry.rigid_flow(torch.ones(1, 4, 6), torch.eye(3)[None], pose).any()
+    """The second of three cameras has driven past the wall, one unit away; the third stands a little to the left."""
+    poses = torch.eye(4).repeat(3, 1, 1)
+    poses[1, 2, 3], poses[2, 0, 3] = -2.0, 0.5
+    flow = torch_geometry.rigid_flow(torch.ones(3, 4, 6), torch.eye(3).repeat(3, 1, 1), poses)
+    assert not flow[:2].any()
+    torch.testing.assert_close(flow[2], torch.tensor([0.5, 0.0]).reshape(2, 1, 1).expand(2, 4, 6))
 
 
 @pytest.mark.parametrize("source, scale", [(0, 0), (1, 0), (1, 2)])
