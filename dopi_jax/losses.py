@@ -18,6 +18,7 @@ _C1 = 0.01**2
 _C2 = 0.03**2
 _WINDOW_SIZE = 13
 _WINDOW_SIGMA = 1.5
+_BLOCK = 64  # rows or columns that are blurred by one product
 
 
 def robust_penalty(difference: chex.Array, penalty: Penalty = "charbonnier") -> chex.Array:
@@ -188,17 +189,28 @@ def _moments(image: chex.Array) -> tuple[chex.Array, chex.Array]:
 def _blur(image: chex.Array) -> chex.Array:
     """Returns an image [H, W, C] under the Gaussian window, with zeros beyond the border.
 
-    Two products with banded matrices: on a CPU 3 times as fast as shifted sums and 5 to 10 times as fast as a depthwise
-    convolution, the gradient included. E[x^2] - E[x]^2 cancels, hence full float32.
+    Products of blocks with a banded matrix: on a CPU twice as fast as products of the whole image, which again are 3 times
+    as fast as shifted sums and 5 to 10 times as fast as a depthwise convolution, the gradient included.
     """
-    rows, columns = (_gaussian_band(size) for size in image.shape[:2])
-    return jnp.einsum("hi,iwc,vw->hvc", rows, image, columns, precision="highest")
+    return _blurred_downwards(_blurred_downwards(image).swapaxes(0, 1)).swapaxes(0, 1)
 
 
-def _gaussian_band(size: int) -> np.ndarray:
-    """Returns the [size, size] matrix whose row i holds the window centred at i, cut at the border."""
+def _blurred_downwards(image: chex.Array) -> chex.Array:
+    height, radius = len(image), _WINDOW_SIZE // 2
+    block = min(_BLOCK, height)
+    starts = range(0, height, block)
+    padded = jnp.pad(image, ((radius, radius + len(starts) * block - height), (0, 0), (0, 0)))
+    blocks = jnp.stack([padded[start : start + block + 2 * radius] for start in starts])
+    # E[x^2] - E[x]^2 cancels, hence full float32.
+    blurred = jnp.einsum("bi,niwc->nbwc", _gaussian_band(block), blocks, precision="highest")
+    return blurred.reshape(-1, *image.shape[1:])[:height]
+
+
+def _gaussian_band(block: int) -> np.ndarray:
+    """Returns the [block, block + 12] matrix whose row i holds the window from column i on."""
     radius = _WINDOW_SIZE // 2
     taps = np.array([math.exp(-0.5 * (k / _WINDOW_SIGMA) ** 2) for k in range(-radius, radius + 1)])
-    offset = np.arange(size)[None, :] - np.arange(size)[:, None]
-    band = np.where(np.abs(offset) <= radius, (taps / taps.sum())[np.clip(offset + radius, 0, 2 * radius)], 0.0)
-    return band.astype(np.float32)
+    band = np.zeros((block, block + 2 * radius), np.float32)
+    for row in range(block):
+        band[row, row : row + _WINDOW_SIZE] = taps / taps.sum()
+    return band
