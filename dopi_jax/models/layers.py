@@ -4,18 +4,16 @@ A layer computes in the precision of its kernel, so that who passes kernels in b
 bfloat16; normalisation is float32 inside, and so are the last layers, whose results are measured in pixels and metres.
 """
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen import dtypes
 
+from dopi_jax.models.convolution import convolve
+
 XAVIER_UNIFORM = nn.initializers.xavier_uniform()
 # An output layer that starts near zero: the first predictions are the same everywhere, set by the bias alone.
 NEAR_ZERO = nn.initializers.normal(0.01)
-# Up to so many cells of the result, all images together, `convolve` multiplies matrices.
-FEW_CELLS = 256
 
 
 def conv(
@@ -65,52 +63,6 @@ def _as_kernel(
     x: jax.Array, kernel: jax.Array, bias: jax.Array | None, **_: object
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     return x.astype(kernel.dtype), kernel, None if bias is None else bias.astype(kernel.dtype)
-
-
-def convolve(
-    x: jax.Array,
-    kernel: jax.Array,
-    window_strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    *,
-    precision: jax.lax.PrecisionLike = None,
-    **as_usual: object,
-) -> jax.Array:
-    """Convolves, and does so by one product of matrices where the result has few cells.
-
-    On a CPU, XLA's convolution of 512 channels to 3 x 2 x 4 cells takes a hundred times as long as the product, and the
-    gradient of one to 4 x 2 x 7 cells, where the paper's depth network is coarsest, twice as long. docs/PERFORMANCE.md
-    has the numbers.
-
-    Args:
-      x: [B, H, W, C_in].
-      kernel: [k, k, C_in, C_out].
-      window_strides: (vertical, horizontal).
-      padding: cells of zeros ((above, below), (left, right)).
-      precision: of the products.
-      **as_usual: what `nn.Conv` passes to `jax.lax.conv_general_dilated` besides, the same for all: no dilation, one group.
-
-    Returns:
-      [B, h, w, C_out].
-    """
-    rows, columns = (
-        (size + sum(pad) - taps) // stride + 1
-        for size, pad, taps, stride in zip(x.shape[1:3], padding, kernel.shape, window_strides, strict=False)
-    )
-    if x.shape[0] * rows * columns > FEW_CELLS:
-        dimension_numbers = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(
-            x, kernel, window_strides, padding, dimension_numbers=dimension_numbers, precision=precision
-        )
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    vertical, horizontal = window_strides
-    seen_by_tap = [
-        x[:, i : i + vertical * rows : vertical, j : j + horizontal * columns : horizontal]
-        for i in range(kernel.shape[0])
-        for j in range(kernel.shape[1])
-    ]
-    windows = jnp.concatenate(seen_by_tap, axis=-1)
-    return jnp.matmul(windows, kernel.reshape(windows.shape[-1], -1), precision=precision)
 
 
 def batch_norm(train: bool, axis_name: str | None, name: str | None = None) -> nn.BatchNorm:

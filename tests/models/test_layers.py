@@ -38,35 +38,6 @@ def test_strided_conv_pads_left_and_top():
     np.testing.assert_array_equal(y, image([[4, 6], [6, 9]]))
 
 
-@pytest.mark.parametrize(
-    "kernel_size, stride, size", [(3, 1, (2, 4)), (3, 2, (3, 5)), (3, 2, (1, 1)), (7, 2, (6, 4)), (1, 2, (4, 7))]
-)
-def test_few_cells_are_convolved_like_many(kernel_size, stride, size):
-    x, kernel = normal(3, *size, 4), normal(kernel_size, kernel_size, 4, 5, seed=1)
-    layer = layers.conv(5, kernel_size, stride, use_bias=False)
-
-    def ours(kernel, x):
-        return layer.apply({"params": {"kernel": kernel}}, x)
-
-    def textbook(kernel, x):
-        padding = [(kernel_size // 2, kernel_size // 2)] * 2
-        return jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-    def gradients(f):
-        return jax.grad(lambda *args: jnp.sum(jnp.sin(f(*args))), argnums=(0, 1))(kernel, x)
-
-    assert "conv_general_dilated" not in str(jax.make_jaxpr(ours)(kernel, x))
-    np.testing.assert_allclose(ours(kernel, x), textbook(kernel, x), atol=1e-5)
-    for got, want in zip(gradients(ours), gradients(textbook), strict=True):
-        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
-
-
-def test_many_cells_are_left_to_the_convolution_of_jax():
-    layer = layers.conv(5, 3)
-    x = jnp.zeros((1, 16, 17, 4))
-    assert "conv_general_dilated" in str(jax.make_jaxpr(layer.init)(jax.random.key(0), x))
-
-
 @pytest.mark.parametrize("layer", [layers.conv(48, 3), layers.UpConv(48)], ids=["conv", "up_conv"])
 def test_initial_kernel_is_xavier_uniform_and_bias_zero(layer):
     params = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 32)))["params"]
