@@ -53,6 +53,7 @@ def test_few_cells(kernel_size, stride, size):
 def small_strips(monkeypatch):
     """Strips of two or three rows of the maps below."""
     monkeypatch.setattr(convolution, "MANY_NUMBERS", 0)
+    monkeypatch.setattr(convolution, "MANY_CHANNELS", 0)
     monkeypatch.setattr(convolution, "NUMBERS_IN_A_STRIP", 600)
 
 
