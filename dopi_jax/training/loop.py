@@ -87,6 +87,7 @@ def train(
             if step == first + 1:
                 log.say("compiling the train step; the first step takes a while")
             state, metrics = step_function(state, batch)
+            waited.while_not_ready(metrics["loss"])
             finite.look(step, metrics, batch)
             if step == first + 1:
                 jax.block_until_ready(metrics)
@@ -135,11 +136,16 @@ def _write_config(workdir: pathlib.Path, config: Config) -> None:
 
 
 class _WaitedFor:
-    """Batches, and for how long the loop waited for them; the devices may have worked meanwhile."""
+    """Batches, and for how long the devices waited for them: not at all where they still work when a batch comes."""
 
     def __init__(self, batches: Iterator[Batch]):
         self._batches = batches
         self._seconds = 0.0
+        self._result: jax.Array | None = None
+
+    def while_not_ready(self, result: jax.Array) -> None:
+        """Says what the devices work at from now on."""
+        self._result = result
 
     def since_last_asked(self) -> float:
         """Returns seconds."""
@@ -151,10 +157,10 @@ class _WaitedFor:
 
     def __next__(self) -> Batch:
         start = time.monotonic()
-        try:
-            return next(self._batches)
-        finally:
+        batch = next(self._batches)
+        if self._result is None or self._result.is_ready():
             self._seconds += time.monotonic() - start
+        return batch
 
 
 class _FiniteCheck:

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -83,7 +84,7 @@ def test_a_run_leaves_its_config_metrics_pictures_and_a_checkpoint(weights, tmp_
 
 
 def test_the_share_of_time_that_input_takes(weights, tmp_path, monkeypatch):
-    """By a clock that only batches, 3 s each, and pictures, 1 s each, move."""
+    """By a clock that only batches, 3 s each, and pictures, 1 s each, move; pictures are drawn of steps that are done."""
     clock = [0.0]
     monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
 
@@ -95,10 +96,20 @@ def test_the_share_of_time_that_input_takes(weights, tmp_path, monkeypatch):
         schedule(steps=5, log_every=2, image_every=1),
         tmp_path,
         lambda first: (moved_by(3, batch) for batch in weights.batches(first)),
-        draw=lambda state: moved_by(1, {}),
+        draw=lambda state: moved_by(1, jax.block_until_ready(state) and {}),
     )
     shares = {line["step"]: line["train/waiting_for_input"] for line in logged(tmp_path)}
     assert shares == {1: 0, 2: 3 / 4, 4: 6 / 8, 5: 3 / 4}
+
+
+def test_input_takes_no_time_while_the_devices_work(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    waited = loop._WaitedFor(iter("abc"))
+    for is_ready, seconds in ((True, 1), (False, 0)):
+        waited.while_not_ready(SimpleNamespace(is_ready=lambda is_ready=is_ready: is_ready))
+        next(waited)
+        assert waited.since_last_asked() == seconds
 
 
 @pytest.mark.parametrize("end, resumed_from", [(ask_to_stop, 5), (crash, 4)])
