@@ -97,7 +97,8 @@ def test_a_step_of_phase_2_trains_the_flow_network_and_nothing_else(flow_config,
     jax.tree.map(np.testing.assert_array_equal, frozen, jax.device_get(state.frozen))
 
 
-@pytest.mark.parametrize("phase", ["depthpose", pytest.param("flow", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["depthpose", "flow"])
 def test_a_step_in_bfloat16_is_nearly_the_same_step(flow_config, wave_batch, phase):
     """Loss and gradient to the digits that bfloat16 has; state is float32 and keeps its shape, so nothing compiles again."""
     flow_config.phase = phase
