@@ -102,24 +102,24 @@ def _backward(
     x, kernel = inputs
     _, to_x = jax.vjp(lambda x: _convolution(x, kernel, strides, padding, precision), x)
 
-    def to_kernel(x: jax.Array, gradient: jax.Array) -> jax.Array:
-        no_padding = ((0, 0), (0, 0))
-        return jax.vjp(lambda k: _convolution(x, k, strides, no_padding, precision), kernel)[1](gradient)[0]
+    def to_kernel(x: jax.Array, gradient: jax.Array, padding: Padding = padding) -> jax.Array:
+        return jax.vjp(lambda k: _convolution(x, k, strides, padding, precision), kernel)[1](gradient)[0]
 
     def in_strips(x: jax.Array, gradient: jax.Array) -> jax.Array:
         strips = -(-(x[0].size + gradient[0].size) // NUMBERS_IN_A_STRIP)
         rows = -(-gradient.shape[1] // strips)
+        x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
         total = jnp.zeros_like(kernel)
         # Unrolled: inside of a loop XLA's convolutions are slow.
         for image in range(len(x)):
             for top in range(0, gradient.shape[1], rows):
                 strip = gradient[image, None, top : top + rows]
                 seen_rows = strides[0] * (strip.shape[1] - 1) + kernel.shape[0]
-                total += to_kernel(x[image, None, strides[0] * top :][:, :seen_rows], strip)
+                seen = x[image, None, strides[0] * top :][:, :seen_rows]
+                total += to_kernel(seen, strip, padding=((0, 0), (0, 0)))
         return total
 
-    padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    return to_x(gradient)[0], jax.lax.platform_dependent(padded, gradient, cpu=in_strips, default=to_kernel)
+    return to_x(gradient)[0], jax.lax.platform_dependent(x, gradient, cpu=in_strips, default=to_kernel)
 
 
 _convolution_of_large_maps.defvjp(_forward, _backward)
