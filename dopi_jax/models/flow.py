@@ -11,7 +11,7 @@ from flax import linen as nn
 from dopi_jax.errors import UserError
 from dopi_jax.geometry import warp_by_flow
 from dopi_jax.models.cost_volume import cost_volume, expected_displacement
-from dopi_jax.models.layers import NEAR_ZERO, conv, upsample_bilinear, upsample_nearest
+from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like, upsample_bilinear, upsample_nearest
 
 COARSEST_LEVEL, FINEST_LEVEL = 6, 2  # of decoding; level l has stride 2^l
 SEARCH_RADIUS = 4  # cells of a level
@@ -34,6 +34,7 @@ class Architecture:
       normalised_features: whether features are compared by their correlation coefficient over the channels.
       incremental: whether a level adds to the coarser one's velocity, in cells and at first next to nothing, and is also
         shown the displacement that its costs point to.
+      oriented: whether decoders are shown where in the image a cell lies and which way in time they look.
       bias_init: of all biases.
     """
 
@@ -43,6 +44,7 @@ class Architecture:
     shared_decoders: bool = False
     normalised_features: bool = False
     incremental: bool = False
+    oriented: bool = False
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
 
@@ -57,6 +59,9 @@ ARCHITECTURES = {
         # textures 300 steps took the error of 6.0 pixels to 2.8 with products, to 1.6 with coefficients.
         normalised_features=True,
         incremental=True,
+        # Where the costs say nothing, since the next image does not show a pixel, place and direction are what is left to
+        # learn a teacher's flow from: 600 steps on streets left 2.69 pixels there instead of 2.90.
+        oriented=True,
     ),
 }
 
@@ -212,6 +217,10 @@ class Level(nn.Module):
         if self.architecture.incremental:
             for costs, of_direction in zip((next_costs, previous_costs), context, strict=True):
                 of_direction.append(expected_displacement(costs, SHARPNESS, SEARCH_RADIUS))
+        if self.architecture.oriented:
+            coordinates = coordinates_like(features)
+            for direction, of_direction in zip((1.0, -1.0), context, strict=True):
+                of_direction += [coordinates, jnp.full_like(coordinates[..., :1], direction)]
         # Each direction sees its own cost volume first, so that one decoder can serve both.
         forward_input = jnp.concatenate([next_costs, previous_costs, *context[0]], axis=-1)
         backward_input = jnp.concatenate([previous_costs, next_costs, *context[1]], axis=-1)

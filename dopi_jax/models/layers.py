@@ -189,6 +189,20 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
     return x.reshape(batch, 2 * height, 2 * width, channels)
 
 
+def coordinates_like(x: jax.Array) -> jax.Array:
+    """Gives every cell its place in the image.
+
+    Args:
+      x: [B, H, W, C].
+
+    Returns:
+      (x, y) from -1 to 1, as [B, H, W, 2].
+    """
+    batch, height, width, _ = x.shape
+    columns, rows = jnp.meshgrid(jnp.linspace(-1.0, 1.0, width), jnp.linspace(-1.0, 1.0, height))
+    return jnp.broadcast_to(jnp.stack([columns, rows], axis=-1), (batch, height, width, 2))
+
+
 def crop_like(x: jax.Array, reference: jax.Array) -> jax.Array:
     """Cuts rows at the bottom and columns on the right.
 

@@ -10,7 +10,7 @@ from flax import linen as nn
 
 from dopi_jax.errors import UserError
 from dopi_jax.models.cost_volume import cost_volume, expected_displacement
-from dopi_jax.models.layers import NEAR_ZERO, conv
+from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like
 
 
 class PoseNet(nn.Module):
@@ -132,7 +132,7 @@ class SmallPoseNet(nn.Module):
         costs = jnp.concatenate([costs, mirrored_costs(costs)])
         displacement = expected_displacement(costs, SHARPNESS, SEARCH_RADIUS)
         # Where a displacement is seen tells which motion it belongs to.
-        coordinates = _coordinates_like(costs)
+        coordinates = coordinates_like(costs)
         x = jnp.concatenate([costs, displacement, coordinates], axis=-1)
         for layer, channels in enumerate(MOTION_CHANNELS, 1):
             x = nn.relu(conv(channels, 3, 2, name=f"conv{layer}")(x))
@@ -199,10 +199,3 @@ def _times_of_sources(count: int) -> jax.Array:
     """Gives the times of the sources relative to the target, in frames: -1, 1 for two, -2, -1, 1, 2 for four."""
     half = count // 2
     return jnp.array([time for time in range(-half, count - half + 1) if time != 0], jnp.float32)
-
-
-def _coordinates_like(x: jax.Array) -> jax.Array:
-    """Gives the (x, y) of every cell of [B, H, W, C], from -1 to 1, as [B, H, W, 2]."""
-    batch, height, width, _ = x.shape
-    columns, rows = jnp.meshgrid(jnp.linspace(-1.0, 1.0, width), jnp.linspace(-1.0, 1.0, height))
-    return jnp.broadcast_to(jnp.stack([columns, rows], axis=-1), (batch, height, width, 2))

@@ -118,6 +118,34 @@ def test_constant_velocity_lights_the_same_channel_in_both_volumes():
         np.testing.assert_array_equal(best, (velocity[1] + 4) * 9 + velocity[0] + 4)
 
 
+def test_small_variant_is_shown_place_and_direction():
+    """Every kernel is zero but one path through the finest decoder, from one channel to u, that adds what it sees in cells.
+
+    A cell is 4 pixels; the three leaky layers let 0.2 ** 3 of what is negative through; a flow to the past is negated.
+    """
+    net = FlowNet("small")
+    grey = jnp.zeros((1, 64, 128, 3))
+
+    def corners(channel):
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(net))
+        decoder = zeros["params"]["level2"]["decoder"]
+        decoder["conv1"]["kernel"][1, 1, channel, 0] = 1
+        for layer in ("conv2", "conv3", "output"):
+            decoder[layer]["kernel"][1, 1, 0, 0] = 1
+        forward, backward = (flows[0][0] for flows in apply(net)(zeros, grey, [grey, grey]))
+        assert not forward[..., 1].any() and not backward[..., 1].any()
+        return forward[::63, ::127, 0], backward[::63, ::127, 0]
+
+    x, y, direction = (corners(channel) for channel in (-3, -2, -1))
+    negative = -0.008 * 4
+    np.testing.assert_allclose(x[0], [[negative, 4], [negative, 4]], rtol=1e-5)
+    np.testing.assert_allclose(y[0], [[negative, negative], [4, 4]], rtol=1e-5)
+    np.testing.assert_allclose(direction[0], np.full((2, 2), 4.0), rtol=1e-5)
+    for forward, backward in (x, y):
+        np.testing.assert_array_equal(backward, -forward)
+    np.testing.assert_allclose(direction[1], np.full((2, 2), -negative), rtol=1e-5)
+
+
 def test_samples_of_a_batch_do_not_touch():
     net = FlowNet("small", occlusion_head=True)
     target, sources = frames()

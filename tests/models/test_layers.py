@@ -97,6 +97,12 @@ def test_nearest_upsampling_repeats():
     np.testing.assert_array_equal(layers.upsample_nearest(image([[1, 2], [3, 4]])), want)
 
 
+def test_coordinates_go_from_corner_to_corner():
+    x = jnp.zeros((2, 3, 2, 5))
+    corner_to_corner = [[[-1, -1], [1, -1]], [[-1, 0], [1, 0]], [[-1, 1], [1, 1]]]
+    np.testing.assert_array_equal(layers.coordinates_like(x), [corner_to_corner, corner_to_corner])
+
+
 def test_crop_cuts_bottom_and_right():
     x = image([[1, 2, 3], [4, 5, 6]])
     np.testing.assert_array_equal(layers.crop_like(x, jnp.zeros((1, 1, 2, 9))), image([[1, 2]]))
