@@ -86,7 +86,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     for case in cases:
         case.config()  # a size that does not suit is told before anything is measured
     if given.peer and importlib.util.find_spec("torch") is None:
-        raise UserError("--peer needs PyTorch, which is not installed: pip install 'dopi_jax[bench]'")
+        raise UserError("--peer needs PyTorch, which is not installed: pip install -e '.[bench]'")
     if given.json is not None and not given.json.parent.is_dir():
         raise UserError(f"--json is {given.json}: its folder does not exist")
     return Options(cases, tuple(given.variants), precision, device, given.repeats, given.json, given.peer)

@@ -122,7 +122,7 @@ def test_the_peer_needs_pytorch(capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         benchmark.main(["--peer"])
-    assert capsys.readouterr().err == "error: --peer needs PyTorch, which is not installed: pip install 'dopi_jax[bench]'\n"
+    assert capsys.readouterr().err == "error: --peer needs PyTorch, which is not installed: pip install -e '.[bench]'\n"
 
 
 def test_the_defaults_can_be_measured():
