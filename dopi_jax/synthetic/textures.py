@@ -2,7 +2,8 @@
 
 import numpy as np
 
-_TILE = 256  # lattice points after which the noise repeats
+_TILE = 256  # lattice points after which the noise repeats; a power of two, so that & _WRAP is the remainder, and fast
+_WRAP = _TILE - 1
 _LATTICE = np.random.default_rng(20200303).uniform(-1, 1, _TILE**2).astype(np.float32)  # row by row
 
 
@@ -32,7 +33,7 @@ def fractal_noise(u: np.ndarray, v: np.ndarray, seed: np.ndarray, footprint: np.
             break
         resolved, u, v, seed, footprint = (x[kept] for x in (resolved, u, v, seed, footprint))
         # Octaves and seeds look at places of the lattice that are far apart.
-        shift_u, shift_v = (seed * 37 + octave * 101) % _TILE, (seed * 71 + octave * 53) % _TILE
+        shift_u, shift_v = (seed * 37 + octave * 101) & _WRAP, (seed * 71 + octave * 53) & _WRAP
         total[resolved] += weight[kept] * _lattice_noise(u / wavelength + shift_u, v / wavelength + shift_v)
     return total
 
@@ -57,8 +58,8 @@ def _lattice_noise(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     floor_u, floor_v = np.floor(u), np.floor(v)
     du, dv = u - floor_u, v - floor_v
     du, dv = du * du * (3 - 2 * du), dv * dv * (3 - 2 * dv)
-    i, j = floor_u.astype(np.int32) % _TILE, floor_v.astype(np.int32) % _TILE
-    next_i, row, next_row = (i + 1) % _TILE, j * _TILE, (j + 1) % _TILE * _TILE
+    i, j = floor_u.astype(np.int32) & _WRAP, floor_v.astype(np.int32) & _WRAP
+    next_i, row, next_row = (i + 1) & _WRAP, j * _TILE, ((j + 1) & _WRAP) * _TILE
     near = _LATTICE[row + i] * (1 - du) + _LATTICE[row + next_i] * du
     far = _LATTICE[next_row + i] * (1 - du) + _LATTICE[next_row + next_i] * du
     return near * (1 - dv) + far * dv
