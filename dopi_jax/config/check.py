@@ -15,6 +15,7 @@ _CHOICES = {
     "model.flow": ("back2future", "small"),
     "model.flow_bias": ("zero", "uniform"),
     "model.rotation": ("euler", "quaternion", "so3"),
+    "optimizer.decay": ("step", "linear"),
     "loss.occlusion_rule": ("projection", "depth_comparison"),
     "flow_loss.occlusion_rule": ("projection", "depth_comparison"),
     "loss.penalty": ("charbonnier", "power"),
@@ -52,6 +53,9 @@ def check(config: Config) -> None:
     for name, value in positive.items():
         if not 0 < value < math.inf and name != "train.seed":  # NaN too
             raise UserError(f"config.{name} is {value}: expected more than 0")
+    if not 0 <= config.optimizer.decay_after <= 1:
+        found = config.optimizer.decay_after
+        raise UserError(f"config.optimizer.decay_after is {found}: expected a share of the steps, from 0 to 1")
     if config.phase == "depthpose":
         _check_scales(config)
     else:

@@ -83,7 +83,8 @@ class OptimizerConfig:
     """Adam, at a constant rate in the paper."""
 
     learning_rate: float = 1e-4  # D29
-    decay_after: float = 1.0  # share of the steps after which the rate is divided by 10; 1: never, as in the paper
+    decay: str = "step"  # how the rate falls: "step": to a tenth | "linear": evenly, to nothing at the end of the training
+    decay_after: float = 1.0  # share of the steps after which it falls; 1: never, as in the paper
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8

@@ -74,7 +74,11 @@ def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array], Snip
 
 def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
     """Returns Adam, for a training of so many steps (paper section IV-B, D29)."""
-    rate = optax.piecewise_constant_schedule(config.learning_rate, {round(config.decay_after * steps): 0.1})
+    begin = round(config.decay_after * steps)
+    if config.decay == "linear":
+        rate = optax.linear_schedule(config.learning_rate, 0.0, transition_steps=steps - begin, transition_begin=begin)
+    else:
+        rate = optax.piecewise_constant_schedule(config.learning_rate, {begin: 0.1})
     return optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
 
 

@@ -53,6 +53,16 @@ def test_the_rate_is_divided_by_10_after_its_share_of_the_steps():
     np.testing.assert_allclose(moved, [-0.5] * 3 + [-0.05] * 3, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "decay_after, shares",
+    [(0.0, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]), (0.5, [1, 1, 1, 1, 2 / 3, 1 / 3]), (1.0, [1] * 6)],
+)
+def test_the_rate_falls_evenly_after_its_share_of_the_steps(decay_after, shares):
+    """Of the last step there is as much left as a step takes away; the step after it would not move."""
+    moved = updates(OptimizerConfig(learning_rate=0.5, decay="linear", decay_after=decay_after), 6)
+    np.testing.assert_allclose(moved, [-0.5 * share for share in shares], rtol=1e-4)
+
+
 def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
     """A coarse head has no gradient when the finest scale alone is trained on; all other parameters move."""
     small_config.loss.scales = 1
