@@ -7,7 +7,7 @@ r"""Phase 2 on drawn streets, given time: optical flow on the streets and by the
     python evaluate.py --task occlusion --workdir runs/synthetic_flow
 
 It differs from configs/demo_flow.py, which tells what departs from the paper's preset, in images, streets and steps. It took
-27 minutes on two CPU cores (AMD EPYC); the README has the results.
+34 minutes on two CPU cores (AMD EPYC) beside another training; the README has the results.
 """
 
 import pathlib
