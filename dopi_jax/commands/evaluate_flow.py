@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from dopi_jax import evaluation, formats, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.data import kitti_flow
 from dopi_jax.data.images import network_input, read_image
-from dopi_jax.data.kitti_flow import FlowScene, FlowTruth
+from dopi_jax.data.sources import kitti_flow
+from dopi_jax.data.sources.kitti_flow import FlowScene, FlowTruth
 
 FlowPredictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(target [H, W, 3], sources [2, H, W, 3] in [-1, 1]) -> flow [H, W, 2] to t+1 in pixels of these images."""

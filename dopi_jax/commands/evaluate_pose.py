@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from dopi_jax import evaluation, formats, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.data import kitti_odometry
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import Sequence
+from dopi_jax.data.sources import kitti_odometry
 from dopi_jax.errors import UserError
 
 _LENGTHS = (3, 5)

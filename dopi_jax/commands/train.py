@@ -8,10 +8,10 @@ import jax
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
 from dopi_jax.config import Config
-from dopi_jax.data import kitti_flow
 from dopi_jax.data.pipeline import training_batches
 from dopi_jax.data.selection import EmptySplit, find_data_root, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
+from dopi_jax.data.sources import kitti_flow
 from dopi_jax.training import TrainState, check_same_run, frozen_variables, train
 
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from dopi_jax import evaluation, predict, visualization
 from dopi_jax.config import Config
-from dopi_jax.data import kitti_flow
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.pipeline import validation_batches
 from dopi_jax.data.snippets import Sequence as FrameSequence
 from dopi_jax.data.snippets import count_snippets
+from dopi_jax.data.sources import kitti_flow
 from dopi_jax.data.velodyne import with_ground_truth
 from dopi_jax.errors import UserError
 from dopi_jax.training import TrainState, network_variables

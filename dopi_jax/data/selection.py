@@ -18,8 +18,9 @@ import pathlib
 import re
 import warnings
 
-from dopi_jax.data import cityscapes, kitti_flow, kitti_odometry, kitti_raw, splits
+from dopi_jax.data import splits
 from dopi_jax.data.snippets import Sequence, require_snippets
+from dopi_jax.data.sources import cityscapes, kitti_flow, kitti_odometry, kitti_raw
 from dopi_jax.errors import UserError
 
 DATA_FOLDERS = (kitti_raw.FOLDER, kitti_odometry.FOLDER, kitti_flow.FOLDER, cityscapes.FOLDER)

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dopi_jax.data import kitti_raw, splits
+from dopi_jax.data import splits
 from dopi_jax.data.calibration import RawCalibration
 from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import numbered_frames
+from dopi_jax.data.sources import kitti_raw
 from dopi_jax.errors import UserError
 
 

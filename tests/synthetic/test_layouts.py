@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from dopi_jax import evaluation
-from dopi_jax.data import kitti_flow as flow_reader
-from dopi_jax.data import kitti_odometry as odometry_reader
-from dopi_jax.data import kitti_raw as raw_reader
 from dopi_jax.data.calibration import CalibrationFile
 from dopi_jax.data.images import read_image
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import count_snippets
+from dopi_jax.data.sources import kitti_flow as flow_reader
+from dopi_jax.data.sources import kitti_odometry as odometry_reader
+from dopi_jax.data.sources import kitti_raw as raw_reader
 from dopi_jax.data.splits import static_frames
 from dopi_jax.data.velodyne import eigen_test_images, read_scan
 from dopi_jax.errors import UserError

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dopi_jax.data import cityscapes
 from dopi_jax.data.images import read_image
 from dopi_jax.data.pipeline import training_batches, validation_batches
 from dopi_jax.data.selection import find_data_root, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
+from dopi_jax.data.sources import cityscapes
 from dopi_jax.errors import UserError
 
 CAMERA = {

@@ -1,6 +1,6 @@
 import pytest
 
-from dopi_jax.data import kitti_odometry
+from dopi_jax.data.sources import kitti_odometry
 from dopi_jax.errors import UserError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dopi_jax.data import kitti_flow
+from dopi_jax.data.sources import kitti_flow
 from dopi_jax.errors import UserError
 from dopi_jax.formats import write_kitti_flow
 

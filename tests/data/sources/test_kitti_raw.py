@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dopi_jax.data import kitti_raw
+from dopi_jax.data.sources import kitti_raw
 from dopi_jax.errors import UserError
 
 

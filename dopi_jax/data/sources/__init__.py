@@ -1,0 +1,1 @@
+"""The places that frames come from, a file each."""
