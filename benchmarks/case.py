@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dopi_jax.augment import network_batch
 from dopi_jax.config import Config, apply_flow_variant, apply_variant, check
 from dopi_jax.training import create_state, network_variables, parallel
 
@@ -59,6 +60,7 @@ class Case:
         """
         config = Config(phase=PHASES[self.phase])
         config.train.batch_size, config.train.precision = self.batch, self.precision
+        config.data.augment = False  # the peer does not
         config.data.height, config.data.width = self.height, self.width
         apply = apply_variant if self.phase == "1" else apply_flow_variant
         apply(config, variant if self.preset == "paper" else f"{variant},{self.preset}")
@@ -78,13 +80,18 @@ def initial_state(case: Case) -> Any:
 
 
 def random_batch(case: Case) -> dict[str, np.ndarray]:
-    """Returns a batch of random images in which, as in photographs, neighbours mostly agree; the same in every run."""
+    """Returns a batch of random frames in which, as in photographs, neighbours mostly agree; the same in every run."""
     rng = np.random.default_rng(0)
     rows, columns = -(-case.height // 8), -(-case.width // 8)
     blocks = rng.uniform(-1, 1, (case.batch, 3, rows, columns, 3)).repeat(8, axis=2).repeat(8, axis=3)
     frames = blocks[:, :, : case.height, : case.width] * 0.9
-    frames = (frames + rng.uniform(-0.1, 0.1, frames.shape)).astype(np.float32)
-    return {"target": frames[:, 1], "sources": frames[:, [0, 2]], "intrinsics": _intrinsics(case)}
+    frames = np.round(127.5 * (frames + rng.uniform(-0.1, 0.1, frames.shape) + 1)).astype(np.uint8)
+    return {"frames": frames, "intrinsics": _intrinsics(case), "index": np.arange(case.batch, dtype=np.uint32)}
+
+
+def random_images(case: Case) -> dict[str, np.ndarray]:
+    """Returns the same batch as the networks and the objectives take it: `target`, `sources` and `intrinsics`."""
+    return jax.device_get(network_batch(random_batch(case)))
 
 
 def road_scene(case: Case) -> dict[str, np.ndarray]:

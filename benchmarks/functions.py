@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.case import Case, random_batch, road_scene
+from benchmarks.case import Case, random_images, road_scene
 from dopi_jax import geometry, losses
 
 Function = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -22,7 +22,7 @@ def functions(case: Case) -> dict[str, Function]:
     Returns:
       Functions of one sample, to be mapped over the leading axis of their arguments.
     """
-    scene, batch = road_scene(case), random_batch(case)
+    scene, batch = road_scene(case), random_images(case)
     depth, source_depth, pose = scene["depth"], scene["source_depths"][:, 1], scene["poses"][:, 1]
     K, image, source = scene["intrinsics"], batch["target"], batch["sources"][:, 1]
     view = (depth, K, pose)

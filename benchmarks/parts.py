@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from benchmarks.case import Case, initial_state, random_batch, road_scene
+from benchmarks.case import Case, initial_state, random_images, road_scene
 from dopi_jax import geometry, losses
 from dopi_jax.config import Config
 from dopi_jax.objectives import compare, mean_pool, predict_geometry, rigid_views
@@ -36,7 +36,7 @@ def parts(case: Case) -> dict[str, Part]:
       "optimiser".
     """
     config = case.config()
-    state, batch, scene = initial_state(case), random_batch(case), road_scene(case)
+    state, batch, scene = initial_state(case), random_images(case), road_scene(case)
     of_phase = _phase_1 if case.phase == "1" else _phase_2
     optimizer = build_optimizer(config.optimizer, config.train.steps)
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.case import Case, initial_state, random_batch
+from benchmarks.case import Case, initial_state, random_images
 from dopi_jax import predict
 from dopi_jax.training import network_variables
 
@@ -27,7 +27,7 @@ def prediction(case: Case) -> tuple[str, Callable[..., Any], tuple[Any, ...]]:
     Returns:
       A name, a compiled function and its arguments.
     """
-    config, state, batch = case.config(), initial_state(case), random_batch(case)
+    config, state, batch = case.config(), initial_state(case), random_images(case)
     variables = network_variables(state.params, state.batch_stats)
     if case.phase == "1":
         return "predict disparity", predict.make_predict_disparity(config), (variables, batch["target"])
@@ -35,7 +35,7 @@ def prediction(case: Case) -> tuple[str, Callable[..., Any], tuple[Any, ...]]:
 
 
 def pipeline_batches(case: Case, folder: pathlib.Path) -> Callable[[], object]:
-    """Returns a function that takes one training batch from PNG files of KITTI's size: decoded, resized, augmented.
+    """Returns a function that takes one training batch from PNG files of KITTI's size: decoded and resized.
 
     Args:
       case: Its batch and size.
@@ -47,7 +47,7 @@ def pipeline_batches(case: Case, folder: pathlib.Path) -> Callable[[], object]:
     Raises:
       ImportError: TensorFlow is not installed.
     """
-    from dopi_jax.data.pipeline import training_batches
+    from dopi_jax.data.pipeline import TrainingInput
     from dopi_jax.data.snippets import Sequence
 
     frames = tuple(folder / f"{number:010d}.png" for number in range(_FRAMES))
@@ -59,7 +59,7 @@ def pipeline_batches(case: Case, folder: pathlib.Path) -> Callable[[], object]:
     K = np.array([[720.0, 0, 609], [0, 720, 172], [0, 0, 1]])
     sequence = Sequence("drawn", frames, tuple(range(_FRAMES)), K, _STORED_SIZE)
     size = case.height, case.width
-    return training_batches([sequence], size=size, batch_size=case.batch, seed=0, cache=False).__next__
+    return TrainingInput([sequence], size=size, batch_size=case.batch, seed=0, cache=False).batches().__next__
 
 
 def pipeline_seconds(case: Case, repeats: int, clock: Callable[[], float]) -> float | None:

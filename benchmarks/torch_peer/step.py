@@ -39,7 +39,7 @@ class Step(abc.ABC):
         Args:
           trained: See above.
           frozen: See above.
-          batch: As `dopi_jax` takes it: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3], `intrinsics` [B, 3, 3].
+          batch: As our train step takes it: `frames` uint8 [B, 3, H, W, 3], `intrinsics` [B, 3, 3].
           learning_rate: Of Adam.
           device: Where to.
           bfloat16: Whether the networks compute in bfloat16, as far as PyTorch's autocast finds it harmless.
@@ -51,8 +51,8 @@ class Step(abc.ABC):
         for network in frozen.values():
             network.eval().requires_grad_(False)
         self.trained, self.frozen = trained, frozen
-        self.target = torch.from_numpy(batch["target"]).to(device).permute(0, 3, 1, 2).contiguous()
-        self.sources = torch.from_numpy(batch["sources"]).to(device).permute(0, 1, 4, 2, 3).contiguous()
+        images = torch.from_numpy(batch["frames"]).to(device).permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+        self.target, self.sources = images[:, 1].contiguous(), images[:, ::2].contiguous()
         self.K = torch.from_numpy(batch["intrinsics"]).to(device)
         self._bfloat16 = bfloat16
         self._optimizer = torch.optim.Adam(self.parameters(), learning_rate)

@@ -36,7 +36,7 @@ def main() -> None:
     on_street = _TASK.value == "occlusion"  # which needs no data set, and says something before anything is trained
     if on_street and not (workdir / "config.json").exists():
         workdir.mkdir(parents=True, exist_ok=True)
-        run = EvaluationRun(config, None, workdir, {}, 0)
+        run = EvaluationRun(config, (), workdir, {}, 0)
     else:
         run = EvaluationRun.open(workdir, command_flags.overrides(), _CHECKPOINT.value, needs_data=not on_street)
     task = evaluate_flow.submit if _SUBMISSION.value else TASKS[_TASK.value]

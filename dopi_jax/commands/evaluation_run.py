@@ -9,7 +9,7 @@ from typing import Any
 
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
-from dopi_jax.data.selection import find_data_root
+from dopi_jax.data.selection import find_data_roots
 from dopi_jax.errors import UserError
 from dopi_jax.training.trained import restore_variables
 
@@ -20,14 +20,14 @@ class EvaluationRun:
 
     Attributes:
       config: The run's config, with the command's overrides.
-      root: The data root; None for a task that needs no data.
+      roots: The data roots; none for a task that needs no data.
       workdir: The run's folder.
       variables: The networks' variables, as `dopi_jax.predict` takes them; {} if nothing has been trained.
       step: The step they were saved at.
     """
 
     config: Config
-    root: pathlib.Path | None
+    roots: tuple[pathlib.Path, ...]
     workdir: pathlib.Path
     variables: Mapping[str, Any]
     step: int
@@ -66,9 +66,9 @@ class EvaluationRun:
                 )
             setattr(section, field, value)
         config_lib.check(config)
-        root = find_data_root(config.data.root) if needs_data else None
+        roots = find_data_roots(config.data.root) if needs_data else ()
         variables, step = restore_variables(workdir, config, which)
-        return cls(config, root, workdir, variables, step)
+        return cls(config, roots, workdir, variables, step)
 
     def require(self, network: str) -> None:
         """Refuses a run that lacks a network.

@@ -8,11 +8,14 @@ import jax
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
 from dopi_jax.config import Config
-from dopi_jax.data.pipeline import training_batches
-from dopi_jax.data.selection import EmptySplit, find_data_root, select_sequences
+from dopi_jax.data.footage import Footage
+from dopi_jax.data.pipeline import TrainingInput
+from dopi_jax.data.selection import find_data_roots, roots_with, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
-from dopi_jax.data.sources import kitti_flow
-from dopi_jax.training import TrainState, check_same_run, frozen_variables, train
+from dopi_jax.data.sources import EmptySplit, kitti_flow
+from dopi_jax.training import TrainState, check_same_run, frozen_variables, initial_variables, train
+
+Roots = tuple[pathlib.Path, ...]
 
 
 def main() -> None:
@@ -38,47 +41,60 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
       UserError: Data or a run of phase 1 are missing or wrong, or as `training.train` says.
     """
     data = config.data
-    root = find_data_root(data.root)
-    training = [s for name in data.train for s in select_sequences(root, name, for_training=True)]
-    validation = [s for name in data.validation for s in _validation_sequences(root, name)]
+    roots = find_data_roots(data.root)
+    training = _sequences(config, roots, data.train, for_training=True)
+    validation = _sequences(config, roots, data.validation)
+    source = TrainingInput(
+        training,
+        size=(data.height, data.width),
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        cache=data.cache,
+        max_bad_frames=data.max_bad_frames,
+    )
     print(
         f"{count_snippets(training)} snippets of {len(training)} sequences to train on, "
         f"{count_snippets(validation)} of {len(validation)} to validate; {jax.local_device_count()} "
         f"{jax.local_devices()[0].device_kind} device(s); {workdir}",
         file=sys.stderr,
     )
-
-    def batches(start_step: int):
-        return training_batches(
-            training,
-            size=(data.height, data.width),
-            batch_size=config.train.batch_size,
-            seed=config.train.seed,
-            start_step=start_step,
-            augment=data.augment,
-            cache=data.cache,
-        )
-
     check_same_run(workdir, config)
     frozen = frozen_variables(workdir, config)
-    watch = _watch(config, root, validation) if validation else None
-    return train(config, workdir, batches, validate=watch and watch.validate, draw=watch and watch.draw, frozen=frozen)
+    watch = _watch(config, roots, validation) if validation else None
+    return train(
+        config,
+        workdir,
+        source.index_batches if data.on_device else source.batches,
+        validate=watch and watch.validate,
+        draw=watch and watch.draw,
+        frozen=frozen,
+        initial=initial_variables(workdir, config),
+        resident=source.reader.read_all()._asdict() if data.on_device else None,
+        input_metrics=lambda: {"bad_frames": source.reader.bad_frames},
+    )
 
 
-def _watch(config: Config, root: pathlib.Path, validation: list[Sequence]) -> DepthPoseWatch | FlowWatch:
+def _watch(config: Config, roots: Roots, validation: list[Sequence]) -> DepthPoseWatch | FlowWatch:
     if config.phase == "depthpose":
         return DepthPoseWatch(config, validation)
     try:
-        scenes = kitti_flow.training_scenes(root)
+        scenes = kitti_flow.training_scenes(roots_with(roots, kitti_flow.FOLDER)[0])
     except kitti_flow.NoScenes:
         scenes = []
     return FlowWatch(config, validation, scenes)
 
 
-def _validation_sequences(root: pathlib.Path, selection: str) -> list[Sequence]:
-    """A part of KITTI may hold no validation drive; training on it goes on without one."""
-    try:
-        return select_sequences(root, selection)
-    except EmptySplit as error:
-        print(f"note: nothing to validate on: {error}", file=sys.stderr)
-        return []
+def _sequences(config: Config, roots: Roots, selections: tuple[str, ...], for_training: bool = False) -> list[Sequence]:
+    """All that is at hand of the selections; of a split, such as one's own videos, nothing need be there."""
+    footage = Footage(config.data.intrinsics, config.data.field_of_view, config.data.stride)
+    sequences, empty = [], []
+    for selection in selections:
+        try:
+            sequences += select_sequences(roots, selection, for_training=for_training, footage=footage)
+        except EmptySplit as error:
+            empty.append(error)
+    if for_training and empty and not sequences:
+        raise empty[0]
+    for error in empty:
+        print(f"note: nothing to {'train' if for_training else 'validate'} on: {error}", file=sys.stderr)
+    return sequences

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from dopi_jax import evaluation, predict, visualization
+from dopi_jax.augment import network_batch
 from dopi_jax.config import Config
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.pipeline import validation_batches
@@ -122,7 +123,7 @@ class FlowWatch:
 def _batches(config: Config, sequences: Sequence[FrameSequence]) -> Iterator[dict[str, np.ndarray]]:
     size = min(config.train.batch_size, count_snippets(sequences))
     shape = config.data.height, config.data.width
-    return iter(validation_batches(sequences, shape, size, config.train.validation_batches))
+    return map(network_batch, validation_batches(sequences, shape, size, config.train.validation_batches))
 
 
 def _mean_scalars(views: Iterator[dict]) -> dict[str, float]:

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 class DataConfig:
     """Where frames come from and what is done to them."""
 
-    root: str = ""  # folder with kitti_raw/ and so on; empty: the environment variable DOPI_DATA
+    # a folder with kitti_raw/ and so on, a prepared set, own images or video, or several of these, separated by commas; empty:
+    # the environment variable DOPI_DATA
+    root: str = ""
     train: tuple[str, ...] = ("kitti_raw:eigen",)  # selections "set:which[from:to]", see dopi_jax.data.select
     validation: tuple[str, ...] = ("kitti_raw:eigen_val",)
     pose_test: tuple[str, ...] = ("kitti_odometry:09", "kitti_odometry:10")  # sequences that --task pose evaluates
@@ -22,6 +24,13 @@ class DataConfig:
     width: int = 832
     augment: bool = True  # flip and scale-crop
     cache: bool = True  # keep decoded frames in memory if all of them fit into 4 GiB
+    on_device: bool = False  # keep all training frames in every accelerator's memory: height x width x 3 bytes each
+    max_bad_frames: float = 0.01  # share of the training frames that may be unreadable; beyond it the training ends
+    # of one's own footage: "fx,fy,cx,cy" in pixels or a file with them; empty: intrinsics.txt beside the frames, the field of
+    # view, EXIF, or an announced guess
+    intrinsics: str = ""
+    field_of_view: float = 0.0  # of one's own footage, horizontal, in degrees; 0: unknown
+    stride: int = 0  # of one's own footage, frames from one of a snippet to the next; 0: by measured motion
 
 
 @dataclass
@@ -117,6 +126,7 @@ class Config:
 
     name: str = "kitti_depthpose"
     phase: str = "depthpose"  # "depthpose" (phase 1) | "flow" (phase 2)
+    init_from: str = ""  # a run's folder whose best networks this one starts from, at step 0; other image sizes may do
     depthpose: str = ""  # phase 2: the phase-1 run's folder, whose best depth and pose networks teach the flow
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -26,7 +26,7 @@ def read_image(path: str | pathlib.Path, size: tuple[int, int] | None = None, ke
       UserError: the file is missing, truncated or not an image.
     """
     try:
-        with Image.open(path) as stored:
+        with Image.open(path.open('rb') if hasattr(path,'open') else path) as stored:
             image = stored.convert("RGB")
     except _DAMAGED as error:
         raise _unreadable(path, error) from error
@@ -49,7 +49,7 @@ def image_size(path: str | pathlib.Path) -> tuple[int, int]:
       UserError: the file is missing or not an image.
     """
     try:
-        with Image.open(path) as stored:
+        with Image.open(path.open('rb') if hasattr(path,'open') else path) as stored:
             return stored.height, stored.width
     except _DAMAGED as error:
         raise _unreadable(path, error) from error

@@ -7,40 +7,42 @@
     kitti_odometry:03                  one sequence
     cityscapes:train                   the training cities at hand
     cityscapes:aachen                  one city, of whichever split
+    images:all, video:all              one's own folders of images, one's own videos
+    images:garden                      one of them, by the name of its folder or file
 
-A range such as [:600] or [540:600] may follow; it counts the frames of each sequence from 0, as Python slices do.
-Every colour camera is a sequence of its own, and so is every second frame of a clip of Cityscapes. Frames of KITTI raw and
-of Cityscapes on which the car stands still are left out first.
+A range such as [:600], [540:600] or [90%:] may follow; it counts the frames of each sequence from 0, as Python slices do, or
+in percent of them. Every colour camera is a sequence of its own, and so is every second frame of a clip of Cityscapes. Frames
+of KITTI raw and of Cityscapes on which the car stands still are left out first.
+
+Where a data root is a prepared set, the same words select the same frames, as far as they were prepared.
 """
 
+import dataclasses
 import os
 import pathlib
 import re
 import warnings
+from collections.abc import Sequence as ListOf
 
-from dopi_jax.data import splits
+from dopi_jax.data.footage import Footage
 from dopi_jax.data.snippets import Sequence, require_snippets
-from dopi_jax.data.sources import cityscapes, kitti_flow, kitti_odometry, kitti_raw
+from dopi_jax.data.sources import SOURCES, kitti_flow, kitti_odometry, kitti_raw, prepared
 from dopi_jax.errors import UserError
 
-DATA_FOLDERS = (kitti_raw.FOLDER, kitti_odometry.FOLDER, kitti_flow.FOLDER, cityscapes.FOLDER)
+DATA_FOLDERS = (*(name for name in SOURCES if name not in ("images", "video")), kitti_flow.FOLDER)
 
-_WHOLE_SPLITS = ("eigen", "eigen_val", "train")
-_SELECTION = re.compile(r"(kitti_raw|kitti_odometry|cityscapes):(\w+)(?:\[(-?\d+)?:(-?\d+)?\])?")
-
-
-class EmptySplit(UserError):
-    """A whole split of which no drive is at hand: no mistake where a part of a data set is meant to do."""
+_SELECTION = re.compile(r"(\w+):([^\[\]:]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 
 
-def find_data_root(root: str = "") -> pathlib.Path:
-    """Returns the folder that holds kitti_raw/, kitti_odometry/ and the like.
+def find_data_roots(root: str = "") -> tuple[pathlib.Path, ...]:
+    """Returns the places that data lie in.
 
     Args:
-      root: the config's data.root; if empty, the environment variable DOPI_DATA is used.
+      root: the config's data.root, several separated by commas; if empty, the environment variable DOPI_DATA is used. Each is
+        a folder with kitti_raw/ and the like, a prepared set, a folder of images or videos, or a video.
 
     Raises:
-      UserError: neither is set, or none of the data sets is there.
+      UserError: neither is set, or there are no data at one of the places.
     """
     named = root or os.environ.get("DOPI_DATA", "")
     how = f"{kitti_raw.HOW_TO_GET}; for poses {kitti_odometry.HOW_TO_GET}"
@@ -48,17 +50,42 @@ def find_data_root(root: str = "") -> pathlib.Path:
     if not named:
         raise UserError(
             "no data folder is given: set --config.data.root or the environment variable DOPI_DATA to the folder that "
-            f"has any of {expected}; if you have none, {how}"
+            f"has any of {expected}, to your own video or folder of images, or to a prepared set; if you have none, {how}"
         )
-    folder = pathlib.Path(named).expanduser()
-    if not any((folder / name).is_dir() for name in DATA_FOLDERS):
-        found = "the folder has none of" if folder.is_dir() else "the folder does not exist, expected one with any of"
-        source = "--config.data.root" if root else "the environment variable DOPI_DATA"
-        raise UserError(f"no data at {folder} (from {source}): {found} {expected}; {how}")
-    return folder
+    whole = pathlib.Path(named).expanduser()
+    roots = [whole] if whole.exists() else [pathlib.Path(part.strip()).expanduser() for part in named.split(",")]
+    source = "--config.data.root" if root else "the environment variable DOPI_DATA"
+    for place in roots:
+        if not place.exists():
+            raise UserError(
+                f"no data at {place} (from {source}): it does not exist, expected a video, a folder of images, a prepared "
+                f"set, or a folder with any of {expected}; {how}"
+            )
+        if not _holds_data(place):
+            raise UserError(
+                f"no data at {place} (from {source}): it has none of {expected}, no images and no video, and is no prepared "
+                f"set; {how}"
+            )
+    return tuple(roots)
 
 
-def select_sequences(root: str | pathlib.Path, selection: str, *, for_training: bool = False) -> list[Sequence]:
+def roots_with(roots: ListOf[pathlib.Path], folder: str) -> list[pathlib.Path]:
+    """Returns those of the data roots that have a data set's own folder; the first root if none has, for messages."""
+    return [root for root in roots if (root / folder).is_dir()] or list(roots[:1])
+
+
+def _holds_data(place: pathlib.Path) -> bool:
+    known = any((place / name).is_dir() for name in DATA_FOLDERS) or prepared.is_prepared(place)
+    return known or any(source.items(place) for source in SOURCES.values())
+
+
+def select_sequences(
+    roots: str | pathlib.Path | ListOf[pathlib.Path],
+    selection: str,
+    *,
+    for_training: bool = False,
+    footage: Footage = Footage(),
+) -> list[Sequence]:
     """Returns the sequences that a selection names; the grammar is that of this module's docstring.
 
     In a whole split or city, a sequence too short for a snippet is left out with a warning that counts them; one chosen
@@ -66,125 +93,56 @@ def select_sequences(root: str | pathlib.Path, selection: str, *, for_training: 
     from raw drives.
 
     Args:
-      root: the data root, from `find_data_root`.
+      roots: one data root or several, from `find_data_roots`. Where several have the same item, the first one's is read.
       selection: such as "kitti_raw:eigen" or "kitti_odometry:03[:600]".
       for_training: refuse the 28 Eigen test scenes of KITTI raw.
+      footage: what is known of one's own images and videos.
 
     Returns:
       At least one sequence, each with at least one snippet.
 
     Raises:
-      EmptySplit: no drive of the fold "eigen" or "eigen_val" is at hand.
+      EmptySplit: nothing of a split, such as "kitti_raw:eigen" or "video:all", is at hand.
       UserError: the selection cannot be read, is not at hand, holds no snippet, or is a test scene to be trained on.
     """
     match = _SELECTION.fullmatch(selection)
-    if match is None:
+    if match is None or match[1] not in SOURCES:
         raise UserError(
             f"selection {selection!r} cannot be read, expected kitti_raw:eigen, kitti_raw:eigen_val, "
-            "kitti_raw:<drive>, kitti_odometry:train, kitti_odometry:<sequence>, cityscapes:train or cityscapes:<city>, "
-            "with an optional range such as [:600]"
+            "kitti_raw:<drive>, kitti_odometry:train, kitti_odometry:<sequence>, cityscapes:train, cityscapes:<city>, "
+            "images:all, images:<folder>, video:all or video:<name>, with an optional range such as [:600] or [90%:]"
         )
     dataset, name, first, last = match.groups()
-    frames = slice(first and int(first), last and int(last))
-    root = pathlib.Path(root)
-    if dataset == kitti_raw.FOLDER:
-        drives = _raw_drives(root, name)
-        if for_training:
-            _refuse_test_scenes(selection, drives)
-            _warn_of_tests_within(selection, drives)
-        sequences = [sequence for drive in drives for sequence in kitti_raw.read_drive(root, drive)]
-    elif dataset == cityscapes.FOLDER:
-        cities = _cities(root, name)
-        sequences = [sequence for split, city in cities for sequence in cityscapes.read_city(root, split, city)]
-    else:
-        names = _odometry_names(root, name)
-        if for_training:
-            _warn_of_tests_within(selection, [splits.ODOMETRY_DRIVES[n] for n in names if n in splits.ODOMETRY_DRIVES])
-        sequences = [
-            kitti_odometry.read_sequence(root, n, camera) for n in names for camera in kitti_odometry.list_cameras(root, n)
-        ]
-    sequences = [sequence.part(frames) for sequence in sequences]
-    if name in _WHOLE_SPLITS or dataset == cityscapes.FOLDER:
+    source = SOURCES[dataset]
+    roots = [pathlib.Path(roots)] if isinstance(roots, str | pathlib.Path) else list(roots)
+    place_of: dict[str, pathlib.Path] = {}
+    for root in roots:
+        for item in prepared.items(root, dataset) if prepared.is_prepared(root) else source.items(root):
+            place_of.setdefault(item, root)
+    choice = source.choose(name, list(place_of), ", ".join(map(str, roots)))
+    if for_training:
+        source.check_training(selection, choice.items)
+    sequences = []
+    for item in choice.items:
+        root = place_of[item]
+        whole = prepared.read(root, dataset, item) if prepared.is_prepared(root) else source.read(root, item, footage)
+        for sequence in whole:
+            part = sequence.part(_places(first, last, sequence.whole_length or len(sequence)))
+            sequences.append(dataclasses.replace(part, origin=(dataset, item)))
+    if choice.whole:
         return _leave_out_short(selection, sequences)
     return [require_snippets(sequence) for sequence in sequences]
 
 
-def _raw_drives(root: pathlib.Path, name: str) -> list[str]:
-    at_hand = kitti_raw.list_drives(root)
-    if name in ("eigen", "eigen_val"):
-        fold = [
-            drive
-            for drive in at_hand
-            if drive not in splits.eigen_test_scenes() and splits.is_validation(drive) == (name == "eigen_val")
-        ]
-        if not fold:
-            raise EmptySplit(
-                f"selection kitti_raw:{name} is empty: none of the {len(at_hand)} drives at {root / kitti_raw.FOLDER} "
-                f"is in this fold; name a drive ({_some(at_hand)}), or {kitti_raw.HOW_TO_GET}"
-            )
-        return fold
-    if name not in at_hand:
-        raise UserError(
-            f"drive {name} is not at hand, looked for {kitti_raw.drive_folder(root, name)}, found {_some(at_hand)}: "
-            f"{kitti_raw.HOW_TO_GET}"
-        )
-    if not kitti_raw.has_colour_frames(root, name):
-        raise UserError(
-            f"drive {name} has no colour frames, looked for image_02/data and image_03/data in "
-            f"{kitti_raw.drive_folder(root, name)}: {kitti_raw.HOW_TO_GET}"
-        )
-    return [name]
+def _places(first: str | None, last: str | None, length: int) -> range:
+    """The places of a sequence of this length that a range's ends stand for."""
 
+    def place(end: str | None) -> int | None:
+        if end is None:
+            return None
+        return length * int(end[:-1]) // 100 if end.endswith("%") else int(end)
 
-def _odometry_names(root: pathlib.Path, name: str) -> list[str]:
-    at_hand = kitti_odometry.list_sequences(root)
-    wanted = splits.ODOMETRY_TRAIN if name == "train" else (name,)
-    found = [known for known in at_hand if known in wanted]
-    if not found:
-        raise UserError(
-            f"kitti_odometry:{name} is not at hand, looked in {root / kitti_odometry.FOLDER / 'sequences'}, "
-            f"found {_some(at_hand)}: {kitti_odometry.HOW_TO_GET}"
-        )
-    return found
-
-
-def _cities(root: pathlib.Path, name: str) -> list[tuple[str, str]]:
-    """The selected cities with their split."""
-    at_hand = [(split, city) for split in cityscapes.SPLITS for city in cityscapes.list_cities(root, split)]
-    found = [(split, city) for split, city in at_hand if name == city or (name, split) == ("train", "train")]
-    if not found:
-        raise UserError(
-            f"cityscapes:{name} is not at hand, looked in {root / cityscapes.FOLDER}/leftImg8bit_sequence, found "
-            f"{_some(['/'.join(place) for place in at_hand]) or 'no city'}: {cityscapes.HOW_TO_GET}"
-        )
-    return found
-
-
-def _refuse_test_scenes(selection: str, drives: list[str]) -> None:
-    scenes = sorted(splits.eigen_test_scenes().intersection(drives))
-    if scenes:
-        raise UserError(
-            f"{selection} is not for training: {_some(scenes)} is one of the 28 scenes of the Eigen test list; "
-            "train on another drive"
-        )
-
-
-def _warn_of_tests_within(selection: str, drives: list[str]) -> None:
-    """Warns if the raw drives that are trained on, under whatever name, are tested on under another."""
-    scenes = sorted(splits.eigen_test_scenes().intersection(drives))
-    if scenes:
-        warnings.warn(
-            f"{selection} is cut from Eigen test scenes ({_some(scenes)}): a network trained on it has seen frames of "
-            "the depth test; train on kitti_raw:eigen to report depth errors",
-            stacklevel=3,
-        )
-    poses = [name for name in splits.ODOMETRY_TEST if splits.ODOMETRY_DRIVES[name] in drives]
-    if poses:
-        warnings.warn(
-            f"{selection} holds the drives that odometry {' and '.join(poses)} is cut from: a network trained on it has "
-            "seen the pose test; train on kitti_odometry:train to report pose errors",
-            stacklevel=3,
-        )
+    return range(length)[place(first) : place(last)]
 
 
 def _leave_out_short(selection: str, sequences: list[Sequence]) -> list[Sequence]:
@@ -201,8 +159,3 @@ def _leave_out_short(selection: str, sequences: list[Sequence]) -> list[Sequence
             stacklevel=3,
         )
     return long_enough
-
-
-def _some(names: list[str]) -> str:
-    """The names for a message, at most five of them."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,34 +13,40 @@ from dopi_jax.errors import UserError
 FRAME_SUFFIXES = (".png", ".jpg")
 
 
+class Frame(Protocol):
+    """An image file, or what opens like one; its text names it in messages."""
+
+    def open(self, mode: str) -> IO[bytes]:
+        """Opens the encoded image for reading."""
+
+
 class Snippet(NamedTuple):
     """Three consecutive frames (t-1, t, t+1) of one camera: the training sample (D30).
 
     Attributes:
-      previous: file of frame t-1.
-      target: file of frame t.
-      next: file of frame t+1.
+      previous: frame t-1.
+      target: frame t.
+      next: frame t+1.
       intrinsics: float64 [3, 3] in pixels of the stored frames.
       image_size: (height, width) of the stored frames in pixels.
       kept_rows: share of the stored rows, from the top, that is used, in (0, 1].
     """
 
-    previous: pathlib.Path
-    target: pathlib.Path
-    next: pathlib.Path
+    previous: Frame
+    target: Frame
+    next: Frame
     intrinsics: np.ndarray
     image_size: tuple[int, int]
     kept_rows: float = 1.0
 
     @property
-    def frames(self) -> tuple[pathlib.Path, pathlib.Path, pathlib.Path]:
-        """The three files in the order of time."""
+    def frames(self) -> tuple[Frame, Frame, Frame]:
+        """The three frames in the order of time."""
         return self.previous, self.target, self.next
 
     def intrinsics_at(self, size: tuple[int, int]) -> np.ndarray:
         """Returns the intrinsics in pixels of the frames' kept rows resized to (height, width), float64 [3, 3]."""
-        # Rows are left out at the bottom, which moves no pixel: only the zoom knows of it.
-        return scale_rows(self.intrinsics, size[0] / (self.kept_rows * self.image_size[0]), size[1] / self.image_size[1])
+        return _resized_intrinsics(self, size)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,37 +55,54 @@ class Sequence:
 
     Attributes:
       name: for people, such as 2011_09_26_drive_0095_02.
-      frames: image files.
+      frames: image files, or what opens like one.
       numbers: frame numbers, rising; a gap means that frames in between were left out.
       intrinsics: float64 [3, 3] in pixels of the stored frames.
       image_size: (height, width) of the stored frames in pixels.
       kept_rows: share of the stored rows, from the top, that is used, in (0, 1]; what lies below shows the car itself.
       step: how much higher the number of the next frame of a snippet is.
+      places: where in the whole sequence each frame stands, counted from 0; empty if this is the whole sequence.
+      whole_length: how many frames the whole sequence has; 0 if this is it.
+      origin: data set and item that a selection found it by, such as ("kitti_raw", "2011_09_26_drive_0095").
     """
 
     name: str
-    frames: tuple[pathlib.Path, ...]
+    frames: tuple[Frame, ...]
     numbers: tuple[int, ...]
     intrinsics: np.ndarray
     image_size: tuple[int, int]
     kept_rows: float = 1.0
     step: int = 1
+    places: tuple[int, ...] = ()
+    whole_length: int = 0
+    origin: tuple[str, str] = ("", "")
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def part(self, indices: slice) -> "Sequence":
-        """Returns the frames at these positions (not frame numbers) as a sequence of its own."""
-        return dataclasses.replace(self, frames=self.frames[indices], numbers=self.numbers[indices])
+    def part(self, places: range) -> "Sequence":
+        """Returns the frames at these places of the whole sequence (not frame numbers), as far as they are here."""
+        own = self.places or range(len(self))
+        kept = [index for index, place in enumerate(own) if place in places]
+        part = self._of(kept)
+        return dataclasses.replace(
+            part, places=tuple(own[index] for index in kept), whole_length=self.whole_length or len(self)
+        )
 
     def without(self, numbers: frozenset[int]) -> "Sequence":
-        """Returns the sequence without the frames of these numbers."""
-        kept = [index for index, number in enumerate(self.numbers) if number not in numbers]
+        """Returns the sequence without the frames of these numbers; what is left counts as the whole."""
+        return self._of([index for index, number in enumerate(self.numbers) if number not in numbers])
+
+    def _of(self, indices: list[int]) -> "Sequence":
         return dataclasses.replace(
             self,
-            frames=tuple(self.frames[index] for index in kept),
-            numbers=tuple(self.numbers[index] for index in kept),
+            frames=tuple(self.frames[index] for index in indices),
+            numbers=tuple(self.numbers[index] for index in indices),
         )
+
+    def intrinsics_at(self, size: tuple[int, int]) -> np.ndarray:
+        """Returns the intrinsics in pixels of the frames' kept rows resized to (height, width), float64 [3, 3]."""
+        return _resized_intrinsics(self, size)
 
     def snippets(self) -> list[Snippet]:
         """Returns every three frames whose numbers follow at `step`, in the order of time; none straddles a gap."""
@@ -88,6 +111,11 @@ class Sequence:
             for index in range(1, len(self) - 1)
             if self.numbers[index + 1] - self.numbers[index - 1] == 2 * self.step
         ]
+
+
+def _resized_intrinsics(of: Snippet | Sequence, size: tuple[int, int]) -> np.ndarray:
+    # Rows are left out at the bottom, which moves no pixel: only the zoom knows of it.
+    return scale_rows(of.intrinsics, size[0] / (of.kept_rows * of.image_size[0]), size[1] / of.image_size[1])
 
 
 def count_snippets(sequences: list[Sequence]) -> int:

@@ -13,7 +13,9 @@ same ones on every machine, and independent of which other drives are at hand.
 import functools
 import importlib.resources
 import json
+import warnings
 import zlib
+from collections.abc import Iterable, Sequence
 
 EIGEN_TEST_COUNT = 697
 EIGEN_TEST_CAMERA = 2
@@ -76,6 +78,37 @@ def parse_runs(text: str) -> tuple[int, ...]:
         first, _, last = ends.partition("-")
         numbers += range(int(first), int(last or first) + 1, int(step or 1))
     return tuple(numbers)
+
+
+def format_runs(numbers: Sequence[int]) -> str:
+    """Returns rising numbers as runs that `parse_runs` reads, such as "0-6,9"."""
+    starts = [i for i, number in enumerate(numbers) if i == 0 or number != numbers[i - 1] + 1]
+    runs = [(numbers[start], numbers[end - 1]) for start, end in zip(starts, [*starts[1:], len(numbers)], strict=True)]
+    return ",".join(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)
+
+
+def check_for_tests(selection: str, drives: Iterable[str]) -> None:
+    """Warns if the raw drives that are trained on, under whatever name, are tested on under another.
+
+    Args:
+      selection: The words that chose them, for the message.
+      drives: Such as 2011_09_26_drive_0095.
+    """
+    drives = set(drives)
+    scenes = sorted(eigen_test_scenes() & drives)
+    if scenes:
+        warnings.warn(
+            f"{selection} is cut from Eigen test scenes ({', '.join(scenes)}): a network trained on it has seen frames of "
+            "the depth test; train on kitti_raw:eigen to report depth errors",
+            stacklevel=3,
+        )
+    poses = [name for name in ODOMETRY_TEST if ODOMETRY_DRIVES[name] in drives]
+    if poses:
+        warnings.warn(
+            f"{selection} holds the drives that odometry {' and '.join(poses)} is cut from: a network trained on it has "
+            "seen the pose test; train on kitti_odometry:train to report pose errors",
+            stacklevel=3,
+        )
 
 
 def _read_list(name: str) -> dict[str, tuple[int, ...]]:

@@ -5,7 +5,7 @@ from dopi_jax.training.logging import RunLog
 from dopi_jax.training.loop import train
 from dopi_jax.training.state import Networks, TrainState, build_networks, create_state, network_variables
 from dopi_jax.training.step import train_step
-from dopi_jax.training.trained import check_same_run, frozen_variables, restore_variables
+from dopi_jax.training.trained import check_same_run, frozen_variables, initial_variables, restore_variables
 
 __all__ = [
     "Checkpoints",
@@ -16,6 +16,7 @@ __all__ = [
     "check_same_run",
     "create_state",
     "frozen_variables",
+    "initial_variables",
     "network_variables",
     "restore_variables",
     "train",

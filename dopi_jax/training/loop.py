@@ -34,6 +34,9 @@ def train(
     validate: Validate | None = None,
     draw: Draw | None = None,
     frozen: Any = None,
+    initial: Mapping[str, Any] | None = None,
+    resident: Mapping[str, np.ndarray] | None = None,
+    input_metrics: Callable[[], Mapping[str, float]] | None = None,
 ) -> TrainState:
     """Trains until `config.train.steps`, going on from the last checkpoint in the run's folder.
 
@@ -47,6 +50,10 @@ def train(
         SIGTERM ends it at once.
       draw: Returns pictures of a state, uint8 [H, W, 3], by name; SIGTERM ends it at once.
       frozen: Variables of networks that the phase uses and does not train, as `checkpoint.frozen_variables` gives them.
+      initial: Variables of networks to start from instead of random ones; a run that goes on does without.
+      resident: All frames of the training, if they are to be kept on the devices, as `parallel.gathered` takes them; `batches`
+        then yields indices into them.
+      input_metrics: Returns numbers about the input to log beside those of the step.
 
     Returns:
       The last state.
@@ -60,7 +67,7 @@ def train(
     _write_config(workdir, config)
     schedule = config.train
     checkpoints = Checkpoints(workdir, schedule.keep_checkpoints)
-    state = parallel.replicate(create_state(config, frozen))
+    state = parallel.replicate(create_state(config, frozen, initial))
     if checkpoints.latest_step is not None:
         state = checkpoints.restore(state)
     first = int(state.step)
@@ -82,7 +89,8 @@ def train(
 
     try:
         step, since, since_step = first, time.monotonic(), first
-        waited = _WaitedFor(parallel.prefetched(batches(first)))
+        on_devices = parallel.prefetched(batches(first))
+        waited = _WaitedFor(on_devices if resident is None else parallel.gathered(on_devices, resident))
         for step, batch in zip(range(first + 1, schedule.steps + 1), waited, strict=False):
             if step == first + 1:
                 log.say("compiling the train step; the first step takes a while")
@@ -99,6 +107,7 @@ def train(
                 values = {name: float(value) for name, value in jax.device_get(metrics).items()}
                 now = time.monotonic()
                 values["steps_per_second"] = (step - since_step) / (now - since) if step > since_step else 0.0
+                values |= input_metrics() if input_metrics else {}
                 values["waiting_for_input"] = waited.since_last_asked() / (now - since) if step > since_step else 0.0
                 since, since_step = now, step
                 log.scalars(step, values)

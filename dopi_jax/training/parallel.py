@@ -64,6 +64,29 @@ def prefetched(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[dict[str, j
     return jax_utils.prefetch_to_device(map(split, batches), 2, axis_name=AXIS)
 
 
+def gathered(
+    batches: Iterable[dict[str, jax.Array]], resident: dict[str, np.ndarray]
+) -> Iterator[dict[str, jax.Array]]:
+    """Yields batches made on the devices, of frames that are in their memory.
+
+    Args:
+      batches: `snippet` and `index`, split.
+      resident: `frames` uint8 [N, H, W, 3], `snippets` int32 [S, 3] and `intrinsics` [S, 3, 3], as
+        `dopi_jax.data.reader.ResidentFrames` has them.
+    """
+
+    def gather(resident, batch):
+        return {
+            "frames": resident["frames"][resident["snippets"][batch["snippet"]]],
+            "intrinsics": resident["intrinsics"][batch["snippet"]],
+            "index": batch["index"],
+        }
+
+    resident = replicate(resident)
+    on_all = jax.pmap(gather, axis_name=AXIS, in_axes=(None, 0))
+    return (on_all(resident, batch) for batch in batches)
+
+
 def mean_across_devices(tree: Any) -> Any:
     """Returns the mean over the devices; only inside of a step."""
     return jax.lax.pmean(tree, AXIS)

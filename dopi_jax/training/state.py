@@ -1,7 +1,7 @@
 """What a training run carries from step to step: networks, parameters, optimiser."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -82,12 +82,13 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransf
     return optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
 
 
-def create_state(config: Config, frozen: Any = None) -> TrainState:
+def create_state(config: Config, frozen: Any = None, initial: Mapping[str, Any] | None = None) -> TrainState:
     """Returns the state at step 0, decided by `config.train.seed` and the kind of device.
 
     Args:
       config: The experiment; its phase says which networks are trained.
       frozen: Variables of the networks that are not.
+      initial: Variables by network to start from, of all networks that are trained; None for random ones.
 
     Returns:
       The state.
@@ -111,7 +112,13 @@ def create_state(config: Config, frozen: Any = None) -> TrainState:
         return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
 
     # Of JAX's generators the one that compiles in seconds; the default takes half a minute for the large networks.
-    return create(jax.random.key(config.train.seed, impl="rbg")).replace(frozen=frozen or {})
+    state = create(jax.random.key(config.train.seed, impl="rbg")).replace(frozen=frozen or {})
+    if initial is None:
+        return state
+    return state.replace(
+        params={name: initial[name]["params"] for name in state.params},
+        batch_stats={name: initial[name]["batch_stats"] for name in state.batch_stats},
+    )
 
 
 def network_variables(params: Any, batch_stats: Any) -> dict[str, Any]:

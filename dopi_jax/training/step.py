@@ -1,4 +1,4 @@
-"""The train step: the gradient of a phase's objective, averaged over the devices, and Adam's update."""
+"""The train step: augmentation, the gradient of a phase's objective, averaged over the devices, and Adam's update."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import optax
 
+from dopi_jax.augment import network_batch
 from dopi_jax.config import Config
 from dopi_jax.objectives import depth_pose_objective, flow_objective
 from dopi_jax.training import parallel
@@ -13,11 +14,19 @@ from dopi_jax.training.state import TrainState, build_geometry, build_networks, 
 
 
 def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
-    """Returns the train step of the config's phase: (state, batch) -> (state, metrics), for a device's share of a batch."""
+    """Returns the train step of the config's phase, for a device's share of a batch.
+
+    Args:
+      config: The experiment.
+
+    Returns:
+      (state, batch) -> (state, metrics); the batch has `frames`, `intrinsics` and `index`, as `network_batch` takes it.
+    """
     objective = {"depthpose": _depth_pose_objective, "flow": _flow_objective}[config.phase](config)
     optimizer = build_optimizer(config.optimizer, config.train.steps)
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
+        batch = network_batch(batch, augment=config.data.augment, seed=config.train.seed)
         gradient_of = jax.value_and_grad(objective, has_aux=True)
         (loss, (batch_stats, diagnostics)), gradient = gradient_of(state.params, state.batch_stats, state.frozen, batch)
         loss, diagnostics, gradient = parallel.mean_across_devices((loss, diagnostics, gradient))

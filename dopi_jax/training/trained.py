@@ -64,6 +64,47 @@ def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
     return _taken_over(workdir, config)
 
 
+def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] | None:
+    """Returns the networks that a new run starts from, `config.init_from`'s best ones.
+
+    Args:
+      workdir: The folder of the run; if it has a checkpoint already, nothing is needed.
+      config: Its config. Image size, losses and schedule may differ from those of the other run.
+
+    Returns:
+      Variables by network; None if the run starts from random ones or goes on.
+
+    Raises:
+      UserError: `config.init_from` names no run, or one that has trained other networks.
+    """
+    if not config.init_from or any((workdir / "checkpoints").glob("[0-9]*")):
+        return None
+    folder = pathlib.Path(config.init_from).expanduser()
+    stored = _stored_config(folder, "init_from", config.init_from, "a run")
+    if stored.phase != config.phase:
+        raise UserError(
+            f"config.init_from is {config.init_from!r}, a run of phase {stored.phase!r}, but the config trains phase "
+            f"{config.phase!r}: name a run of the same phase; phase 2 takes phase 1 by config.depthpose"
+        )
+    trained = ("flow",) if config.phase == "flow" else ("depth", "pose")
+    for name in (*trained, "rotation"):
+        found, wanted = getattr(stored.model, name), getattr(config.model, name)
+        if found != wanted:
+            raise UserError(
+                f"config.init_from is {config.init_from!r}, whose model.{name} is {found!r}, but the config asks for "
+                f"{wanted!r}: name another run, or add --config.model.{name}={found}"
+            )
+    variables, _ = restore_variables(folder, stored)
+    return {name: variables[name] for name in trained}
+
+
+def _stored_config(folder: pathlib.Path, field: str, value: str, expected: str) -> Config:
+    stored_file = folder / "config.json"
+    if not stored_file.is_file():
+        raise UserError(f"config.{field} is {value!r}: expected the folder of {expected}, with config.json")
+    return config_lib.from_json(stored_file.read_text())
+
+
 def _taken_over(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
     found = restore_networks(workdir / _FROZEN, dataclasses.replace(config, phase="depthpose"))
     return found[0] if found else {}
@@ -76,13 +117,8 @@ def _teachers(config: Config) -> tuple[dict[str, Any], int]:
             "config.depthpose is empty: phase 2 is taught by the depth and pose networks of a run of phase 1; name its "
             "folder with --config.depthpose=runs/NAME, or train the variant :basic, which needs none"
         )
-    folder = pathlib.Path(config.depthpose)
-    stored_file = folder / "config.json"
-    if not stored_file.is_file():
-        raise UserError(
-            f"config.depthpose is {config.depthpose!r}: expected the folder of a run of phase 1, with config.json"
-        )
-    stored = config_lib.from_json(stored_file.read_text())
+    folder = pathlib.Path(config.depthpose).expanduser()
+    stored = _stored_config(folder, "depthpose", config.depthpose, "a run of phase 1")
     if stored.phase != "depthpose":
         raise UserError(f"config.depthpose is {config.depthpose!r}, a run of phase {stored.phase!r}: name one of phase 1")
     for name in ("model.depth", "model.pose", "model.rotation", "loss.normalize_all_disparities"):

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import __main__ as benchmark
 from benchmarks import measure, options
-from benchmarks.case import NETWORKS, Case, initial_state, random_batch, road_scene
+from benchmarks.case import NETWORKS, Case, initial_state, random_images, road_scene
 from benchmarks.functions import functions
 from benchmarks.parts import parts
 from benchmarks.row import Row, table
@@ -153,7 +153,7 @@ def test_parts_fit_together_for_all_networks(monkeypatch, phase, networks):
 
 
 def test_masks_of_ones_show_everything_and_need_the_sources_depth():
-    scene, batch = road_scene(TOY), random_batch(TOY)
+    scene, batch = road_scene(TOY), random_images(TOY)
 
     def visible(source_depths):
         sample = (1 / scene["depth"][0], 1 / source_depths, scene["poses"][0], batch["target"][0], batch["sources"][0])

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.case import Case, on_device, random_batch, road_scene  # noqa: E402
+from benchmarks.case import Case, on_device, random_batch, random_images, road_scene  # noqa: E402
 from benchmarks.program import fresh_cache  # noqa: E402
 from benchmarks.torch_peer import comparison, flow_step, losses  # noqa: E402
 from benchmarks.torch_peer import geometry as torch_geometry  # noqa: E402
@@ -67,7 +67,7 @@ def test_masks(scene, masks, source):
 
 
 def test_warping(scene):
-    image = random_batch(CASE)["target"]
+    image = random_images(CASE)["target"]
     depth, K, pose = scene["depth"], scene["intrinsics"], scene["poses"][:, 1]
     ours, _ = jax.vmap(geometry.warp_by_depth)(image, depth, K, pose)
     theirs = torch_geometry.warp_by_depth(channels_first(image), *map(torch.from_numpy, (depth, K, pose)))
@@ -83,7 +83,7 @@ def test_poses(vector):
 
 
 def test_losses(scene):
-    batch = random_batch(CASE)
+    batch = random_images(CASE)
     target, source = batch["target"], batch["sources"][:, 0]
     ours = jax.vmap(our_losses.photometric_error)(target, source)
     np.testing.assert_allclose(losses.photometric_error(channels_first(target), channels_first(source)), ours, atol=1e-4)
@@ -116,7 +116,7 @@ def test_rigid_flow_is_zero_behind_the_camera():
 
 @pytest.mark.parametrize("source, scale", [(0, 0), (1, 0), (1, 2)])
 def test_the_flow_loss(scene, source, scale):
-    batch, rng = random_batch(CASE), np.random.default_rng(0)
+    batch, rng = random_images(CASE), np.random.default_rng(0)
     size = CASE.height >> scale, CASE.width >> scale
     flow = rng.normal(0, 1, (CASE.batch, *size, 2)).astype(np.float32)
     disparities, source_disparities = 1 / scene["depth"], 1 / scene["source_depths"][:, [source]]
@@ -138,7 +138,7 @@ def test_the_flow_loss(scene, source, scale):
 
 
 def test_the_flow_network(quick_compile):
-    network, batch = Back2Future(), random_batch(CASE)
+    network, batch = Back2Future(), random_images(CASE)
     with_visible_mistakes(network)
     with torch.no_grad():
         theirs = network(channels_first(batch["target"]), sources_first(batch["sources"]))

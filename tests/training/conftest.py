@@ -61,6 +61,7 @@ def small_config():
     config = Config()
     config.model.depth = config.model.pose = "small"
     config.data.height, config.data.width = HEIGHT, WIDTH
+    config.data.augment = False
     config.train.steps = 2  # the same in all tests, for the schedule of the rate is part of the program
     return config
 
@@ -79,13 +80,14 @@ def wave_batch():
 
         def frame(time):
             angle = (columns[..., None, None] + 2 * time) * x[:, None, None] + rows[..., None, None] * y[:, None, None]
-            return np.sin(angle + 20 * phase[:, None, None]).mean(-1).astype(np.float32)
+            return np.sin(angle + 20 * phase[:, None, None]).mean(-1)
 
         K = np.array([[80, 0, width / 2], [0, 80, HEIGHT / 2], [0, 0, 1]], np.float32)
+        images = np.stack([frame(-1), frame(0), frame(1)], axis=1)
         return {
-            "target": frame(0),
-            "sources": np.stack([frame(-1), frame(1)], axis=1),
+            "frames": np.round(127.5 * (images + 1)).astype(np.uint8),
             "intrinsics": np.tile(K, (size, 1, 1)),
+            "index": np.arange(size * step, size * (step + 1), dtype=np.uint32),
         }
 
     return batch

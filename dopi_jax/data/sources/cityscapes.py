@@ -18,7 +18,9 @@ import warnings
 import numpy as np
 
 from dopi_jax.data.images import image_size
+from dopi_jax.data.footage import Footage
 from dopi_jax.data.snippets import FRAME_SUFFIXES, Sequence
+from dopi_jax.data.sources.choice import Choice, some
 from dopi_jax.errors import UserError
 
 FOLDER = "cityscapes"
@@ -40,34 +42,48 @@ _SPEED_COMPONENTS = 3
 _SPEED_THRESHOLD = 2.0
 
 
-def list_cities(root: pathlib.Path, split: str) -> list[str]:
-    """Lists the cities of a split at hand, such as aachen, sorted by name.
+def items(root: pathlib.Path) -> list[str]:
+    """Lists the cities at hand with their split, such as train/aachen.
 
     Args:
       root: the data root.
-      split: one of `SPLITS`.
+    """
+    folders = [path for split in SPLITS for path in sorted((root / FOLDER / _FRAMES / split).glob("[!.]*"))]
+    return [f"{path.parent.name}/{path.name}" for path in folders if path.is_dir()]
 
-    Returns:
-      The names; none if the split is not there.
+
+def choose(name: str, at_hand: list[str], where: str) -> Choice:
+    """Returns the cities that a selection names: "train" for all of the training split, or a city of any split.
+
+    Args:
+      name: "train" or a city.
+      at_hand: the cities to choose from, with their splits.
+      where: where they lie, for messages.
 
     Raises:
-      UserError: the data set has no folder of frames.
+      UserError: none of them is at hand.
     """
-    folder = root / FOLDER / _FRAMES
-    if not folder.is_dir():
-        raise UserError(f"no video of Cityscapes found, looked for {folder}/train/aachen and so on: {HOW_TO_GET}")
-    return sorted(path.name for path in (folder / split).glob("[!.]*") if path.is_dir())
+    found = [item for item in at_hand if name == item.partition("/")[2] or (name, item.partition("/")[0]) == ("train", "train")]
+    if not found:
+        raise UserError(
+            f"{FOLDER}:{name} is not at hand, looked for {FOLDER}/{_FRAMES}/train/aachen and so on in {where}, found "
+            f"{some(at_hand) or 'no city'}: {HOW_TO_GET}"
+        )
+    return Choice(found, whole=True)
 
 
-def read_city(root: pathlib.Path, split: str, city: str) -> list[Sequence]:
+def check_training(_selection: str, _cities: list[str]) -> None:
+    """Does nothing: no test of this project uses Cityscapes."""
+
+
+def read(root: pathlib.Path, item: str, _footage: Footage = Footage()) -> list[Sequence]:
     """Reads the clips of a city, each as two sequences of every second frame, without those on which the car stands still.
 
     A clip ends where a frame number is missing. Warns if the speeds are not at hand; then no frame is left out.
 
     Args:
       root: the data root.
-      split: one of `SPLITS`.
-      city: such as aachen.
+      item: split and city, such as train/aachen.
 
     Returns:
       Two sequences a clip, named <city>_<recording>_<first frame of the clip>_0 and _1; where the car stands, a sequence
@@ -76,6 +92,7 @@ def read_city(root: pathlib.Path, split: str, city: str) -> list[Sequence]:
     Raises:
       UserError: the city's frames, or a recording's camera file or a frame's vehicle file are missing or damaged.
     """
+    split, city = item.split("/")
     recordings = _files(root, _FRAMES, split, city, "leftImg8bit", FRAME_SUFFIXES)
     if not recordings:
         raise UserError(f"city {city} has no frames, looked in {_folder(root, _FRAMES, split, city)}: {HOW_TO_GET}")

@@ -7,9 +7,12 @@
 
 import pathlib
 
+from dopi_jax.data import splits
 from dopi_jax.data.calibration import read_odometry_intrinsics
 from dopi_jax.data.images import image_size
+from dopi_jax.data.footage import Footage
 from dopi_jax.data.snippets import Sequence, numbered_frames
+from dopi_jax.data.sources.choice import Choice, some
 from dopi_jax.errors import UserError
 
 FOLDER = "kitti_odometry"
@@ -21,19 +24,60 @@ HOW_TO_GET = (
 )
 
 
-def list_sequences(root: pathlib.Path) -> list[str]:
+def items(root: pathlib.Path) -> list[str]:
     """Lists the sequences at hand, such as 03, sorted by name.
 
     Args:
       root: the data root.
+    """
+    return sorted(path.name for path in (root / FOLDER / "sequences").glob("[0-9][0-9]") if path.is_dir())
+
+
+def choose(name: str, at_hand: list[str], where: str) -> Choice:
+    """Returns the sequences that a selection names: "train" for 00 to 08, or a sequence.
+
+    Args:
+      name: "train" or two digits.
+      at_hand: the sequences to choose from.
+      where: where they lie, for messages.
 
     Raises:
-      UserError: no sequence is there.
+      UserError: none of them is at hand.
     """
-    names = sorted(path.name for path in (root / FOLDER / "sequences").glob("[0-9][0-9]") if path.is_dir())
-    if not names:
-        raise UserError(f"no sequence found, looked for {root / FOLDER}/sequences/00 and so on: {HOW_TO_GET}")
-    return names
+    wanted = splits.ODOMETRY_TRAIN if name == "train" else (name,)
+    found = [known for known in at_hand if known in wanted]
+    if not found:
+        raise UserError(
+            f"{FOLDER}:{name} is not at hand, looked for {FOLDER}/sequences/{wanted[0]} in {where}, found "
+            f"{some(at_hand) or 'no sequence'}: {HOW_TO_GET}"
+        )
+    return Choice(found, whole=name == "train")
+
+
+def check_training(selection: str, names: list[str]) -> None:
+    """Warns if sequences to be trained on are cut from drives that are tested on.
+
+    Args:
+      selection: the words that chose them, for the message.
+      names: such as 03.
+    """
+    splits.check_for_tests(selection, [splits.ODOMETRY_DRIVES[name] for name in names if name in splits.ODOMETRY_DRIVES])
+
+
+def read(root: pathlib.Path, name: str, _footage: Footage = Footage()) -> list[Sequence]:
+    """Reads the cameras of a sequence, each as a sequence of its own.
+
+    Args:
+      root: the data root.
+      name: two digits, such as 03.
+
+    Returns:
+      The colour cameras, or the grey camera 0 when that is all there is; poses are evaluated with the first.
+
+    Raises:
+      UserError: there are no frames, or calib.txt or one of its lines is missing.
+    """
+    return [read_sequence(root, name, camera) for camera in list_cameras(root, name)]
 
 
 def list_cameras(root: pathlib.Path, name: str) -> list[int]:

@@ -10,7 +10,9 @@ import pathlib
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import RawCalibration
 from dopi_jax.data.images import image_size
+from dopi_jax.data.footage import Footage
 from dopi_jax.data.snippets import Sequence, numbered_frames
+from dopi_jax.data.sources.choice import Choice, EmptySplit, some
 from dopi_jax.errors import UserError
 
 FOLDER = "kitti_raw"
@@ -21,19 +23,63 @@ HOW_TO_GET = (
 )
 
 
-def list_drives(root: pathlib.Path) -> list[str]:
+def items(root: pathlib.Path) -> list[str]:
     """Lists the drives at hand, such as 2011_09_26_drive_0095, sorted by name.
 
     Args:
       root: the data root.
+    """
+    return sorted(path.name.removesuffix("_sync") for path in (root / FOLDER).glob("*/*_sync") if path.is_dir())
+
+
+def choose(name: str, at_hand: list[str], where: str) -> Choice:
+    """Returns the drives that a selection names: "eigen", "eigen_val", or a drive.
+
+    Args:
+      name: of the fold or the drive.
+      at_hand: the drives to choose from.
+      where: where they lie, for messages.
 
     Raises:
-      UserError: no drive is there.
+      EmptySplit: no drive of the fold is at hand.
+      UserError: the drive is not at hand.
     """
-    drives = sorted(path.name.removesuffix("_sync") for path in (root / FOLDER).glob("*/*_sync") if path.is_dir())
-    if not drives:
-        raise UserError(f"no drive found, looked for {root / FOLDER}/<date>/<drive>_sync: {HOW_TO_GET}")
-    return drives
+    if not at_hand:
+        raise UserError(f"no drive found, looked for {FOLDER}/<date>/<drive>_sync in {where}: {HOW_TO_GET}")
+    if name in ("eigen", "eigen_val"):
+        validates = name == "eigen_val"
+        fold = [d for d in at_hand if d not in splits.eigen_test_scenes() and splits.is_validation(d) == validates]
+        if not fold:
+            raise EmptySplit(
+                f"selection {FOLDER}:{name} is empty: none of the {len(at_hand)} drives at {where} is in this fold; name a "
+                f"drive ({some(at_hand)}), or {HOW_TO_GET}"
+            )
+        return Choice(fold, whole=True)
+    if name not in at_hand:
+        raise UserError(
+            f"drive {name} is not at hand, looked for {FOLDER}/{name.partition('_drive_')[0]}/{name}_sync in {where}, found "
+            f"{some(at_hand)}: {HOW_TO_GET}"
+        )
+    return Choice([name], whole=False)
+
+
+def check_training(selection: str, drives: list[str]) -> None:
+    """Refuses drives of the Eigen test list for training; warns of those that poses are tested on.
+
+    Args:
+      selection: the words that chose them, for the message.
+      drives: what is to be trained on.
+
+    Raises:
+      UserError: one of the drives is a test scene.
+    """
+    scenes = sorted(splits.eigen_test_scenes().intersection(drives))
+    if scenes:
+        raise UserError(
+            f"{selection} is not for training: {some(scenes)} is one of the 28 scenes of the Eigen test list; "
+            "train on another drive"
+        )
+    splits.check_for_tests(selection, drives)
 
 
 def drive_folder(root: pathlib.Path, drive: str) -> pathlib.Path:
@@ -46,12 +92,7 @@ def frames_folder(root: pathlib.Path, drive: str, camera: int) -> pathlib.Path:
     return drive_folder(root, drive) / f"image_{camera:02d}" / "data"
 
 
-def has_colour_frames(root: pathlib.Path, drive: str) -> bool:
-    """Returns whether a drive has frames of camera 02 or 03."""
-    return any(numbered_frames(frames_folder(root, drive, camera)) for camera in COLOUR_CAMERAS)
-
-
-def read_drive(root: pathlib.Path, drive: str) -> list[Sequence]:
+def read(root: pathlib.Path, drive: str, _footage: Footage = Footage()) -> list[Sequence]:
     """Reads the colour cameras of a drive as sequences of their own, without the frames on which the car stands still.
 
     Args:
@@ -62,7 +103,7 @@ def read_drive(root: pathlib.Path, drive: str) -> list[Sequence]:
       One sequence for each of the cameras 02 and 03 that has frames, named <drive>_02 and <drive>_03.
 
     Raises:
-      UserError: the calibration of the drive's day is missing or incomplete.
+      UserError: there are no colour frames, or the calibration of the drive's day is missing or incomplete.
     """
     static = splits.static_frames().get(drive, frozenset())
     sequences = []
@@ -80,4 +121,9 @@ def read_drive(root: pathlib.Path, drive: str) -> list[Sequence]:
             image_size=size,
         )
         sequences.append(sequence.without(static))
+    if not sequences:
+        raise UserError(
+            f"drive {drive} has no colour frames, looked for image_02/data and image_03/data in "
+            f"{drive_folder(root, drive)}: {HOW_TO_GET}"
+        )
     return sequences

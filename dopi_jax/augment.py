@@ -1,0 +1,104 @@
+"""From stored frames to what the objectives take: random flip, scaling and cropping with exact intrinsics (paper IV-B).
+
+All three frames of a snippet get the same transform, drawn from the training's seed and the sample's global index alone:
+whatever reads the frames, and wherever a run is resumed, the sample looks the same.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dopi_jax import geometry
+
+MAX_SCALE = 1.1
+
+
+class Transform(NamedTuple):
+    """A mirror image first if asked for, then (x, y) moves to scale·(x, y) - offset; the image keeps its size.
+
+    Attributes:
+      flip: boolean, left and right are exchanged.
+      scale: [2] of x and y, at least 1.
+      offset: [2] in pixels of the scaled image, from 0 to (scale - 1)·(size - 1).
+    """
+
+    flip: chex.Array
+    scale: chex.Array
+    offset: chex.Array
+
+
+def network_batch(batch: Mapping[str, chex.Array], *, augment: bool = False, seed: int = 0) -> dict[str, chex.Array]:
+    """Returns a batch of stored frames as the objectives take it.
+
+    Args:
+      batch: `frames` uint8 [B, 3, H, W, 3] at (t-1, t, t+1), `intrinsics` [B, 3, 3] in pixels of these frames, and `index`
+        [B], the global index of each sample, which is needed to augment only.
+      augment: Transform each sample at random.
+      seed: Of the training; with the index it decides the transform.
+
+    Returns:
+      `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], `intrinsics` [B, 3, 3].
+    """
+    frames, intrinsics = batch["frames"], batch["intrinsics"]
+    if augment:
+        transforms = jax.vmap(lambda index: draw_transform(seed, index, *frames.shape[2:4]))(batch["index"])
+        frames, intrinsics = jax.vmap(transform_snippet)(frames, intrinsics, transforms)
+    images = frames.astype(jnp.float32) / 127.5 - 1
+    return {"target": images[:, 1], "sources": images[:, ::2], "intrinsics": intrinsics}
+
+
+def draw_transform(seed: int, index: chex.Array, height: int, width: int) -> Transform:
+    """Draws a sample's transform: mirrored with probability 1/2, each axis scaled by its own factor from 1 to 1.1.
+
+    Args:
+      seed: Of the training.
+      index: Global index of the sample, an integer.
+      height: Of the frames in pixels.
+      width: Of the frames in pixels.
+
+    Returns:
+      The transform; with its whole-pixel offset every output pixel lies inside the scaled image.
+    """
+    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), index)
+    draws = jax.random.uniform(key, (5,))
+    scale = 1 + (MAX_SCALE - 1) * draws[1:3]
+    room = jnp.floor((scale - 1) * jnp.array([width - 1, height - 1]))
+    return Transform(draws[0] < 0.5, scale, jnp.floor(draws[3:5] * (room + 1)))
+
+
+def transform_snippet(frames: chex.Array, K: chex.Array, transform: Transform) -> tuple[chex.Array, chex.Array]:
+    """Applies one transform to all frames of a snippet, by bilinear sampling, and to their intrinsics.
+
+    Args:
+      frames: [N, H, W, C] of any type.
+      K: Intrinsics [3, 3] in pixels of these frames.
+      transform: The transform.
+
+    Returns:
+      float32 [N, H, W, C] in the frames' unit, and intrinsics [3, 3]: a point that projected to (x, y) projects to where its
+      colour went.
+    """
+    height, width = frames.shape[1:3]
+    columns = (jnp.arange(width) + transform.offset[0]) / transform.scale[0]
+    # The mirror image is never made: its column x is column width - 1 - x of the frame.
+    columns = jnp.where(transform.flip, width - 1 - columns, columns)
+    rows = (jnp.arange(height) + transform.offset[1]) / transform.scale[1]
+    moved = _sample_axis(_sample_axis(frames, rows, 1), columns, 2)
+    K = jnp.where(transform.flip, geometry.flip_intrinsics(K, width), K)
+    K = geometry.scale_intrinsics(K, *transform.scale)
+    return moved, geometry.crop_intrinsics(K, *transform.offset)
+
+
+def _sample_axis(images: chex.Array, positions: chex.Array, axis: int) -> chex.Array:
+    """Interpolates along one axis of images at positions in pixels; those outside by rounding take the border's value."""
+    last = images.shape[axis] - 1
+    positions = jnp.clip(positions, 0, last)
+    low = jnp.floor(positions).astype(jnp.int32)
+    weight = (positions - low).reshape([-1 if a == axis else 1 for a in range(images.ndim)])
+    at_low, at_high = (
+        jnp.take(images, index, axis=axis, mode="clip").astype(jnp.float32) for index in (low, jnp.minimum(low + 1, last))
+    )
+    return at_low + weight * (at_high - at_low)

@@ -1,0 +1,162 @@
+"""Snippets by index as arrays; a frame that cannot be read costs its snippets, not the training."""
+
+import threading
+import warnings
+from collections.abc import Sequence as ListOf
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dopi_jax.data.images import read_image
+from dopi_jax.data.order import GivenOrder, ShuffledOrder
+from dopi_jax.data.snippets import Frame, Sequence, Snippet
+from dopi_jax.errors import UserError
+
+CACHE_BYTES = 4 * 2**30
+_THREADS = 16  # decoding leaves Python's lock, and files of a network drive come late
+
+
+class ResidentFrames(NamedTuple):
+    """All frames of a training in memory, with which a batch is no more than indices.
+
+    Attributes:
+      frames: uint8 [N, H, W, 3].
+      snippets: int32 [S, 3], the frames (t-1, t, t+1) of each snippet.
+      intrinsics: float32 [S, 3, 3] in pixels of these frames.
+    """
+
+    frames: np.ndarray
+    snippets: np.ndarray
+    intrinsics: np.ndarray
+
+
+class SnippetReader:
+    """Reads the sample that a training's order asks for; several threads may do so at a time.
+
+    A frame that cannot be read is named once in a warning, and each of its snippets is replaced by the next one of the
+    order: a resumed training finds the same replacement, because nothing but the files decides it.
+    """
+
+    def __init__(
+        self,
+        snippets: ListOf[Snippet],
+        size: tuple[int, int],
+        order: ShuffledOrder | GivenOrder,
+        *,
+        cache: bool = False,
+        max_bad_frames: float = 0.01,
+    ):
+        """Sets up the reader; nothing is read yet.
+
+        Args:
+          snippets: What there is to read.
+          size: (height, width) in pixels that frames are resized to.
+          order: Which snippet is due when.
+          cache: Keep decoded frames in memory if all of them fit into 4 GiB.
+          max_bad_frames: Share of the frames, from 0 to 1, that may be unreadable.
+        """
+        self._snippets = snippets
+        self._size = size
+        self._order = order
+        self._intrinsics = np.stack([snippet.intrinsics_at(size) for snippet in snippets]).astype(np.float32)
+        self._frames = list(dict.fromkeys(frame for snippet in snippets for frame in snippet.frames))
+        self._keep = cache and len(self._frames) * size[0] * size[1] * 3 <= CACHE_BYTES
+        self._kept: dict[Frame, np.ndarray] = {}
+        self._bad: dict[Frame, UserError] = {}
+        self._lock = threading.Lock()
+        self._bad_at_most = max_bad_frames * len(self._frames)
+
+    @property
+    def bad_frames(self) -> int:
+        """How many frames were found to be unreadable."""
+        return len(self._bad)
+
+    def sample(self, global_index: int) -> dict[str, np.ndarray]:
+        """Reads a sample.
+
+        Args:
+          global_index: How many samples came before this one in the whole training.
+
+        Returns:
+          `frames` uint8 [3, H, W, 3] at (t-1, t, t+1), `intrinsics` float32 [3, 3], and `index`, uint32.
+
+        Raises:
+          UserError: More frames are unreadable than may be, or no snippet is whole.
+        """
+        for index in self._order.candidates(global_index):
+            snippet = self._snippets[index]
+            frames = [self._read(frame, snippet.kept_rows) for frame in snippet.frames]
+            if all(frame is not None for frame in frames):
+                return {"frames": np.stack(frames), "intrinsics": self._intrinsics[index], "index": np.uint32(global_index)}
+        raise UserError(f"none of the {len(self._snippets)} snippets can be read: {next(iter(self._bad.values()))}")
+
+    def place(self, global_index: int) -> dict[str, np.ndarray]:
+        """Returns a sample as indices into `read_all`'s frames: `snippet`, int32, and `index`, uint32."""
+        for index in self._order.candidates(global_index):
+            if not any(frame in self._bad for frame in self._snippets[index].frames):
+                return {"snippet": np.int32(index), "index": np.uint32(global_index)}
+        raise UserError(f"none of the {len(self._snippets)} snippets can be read: {next(iter(self._bad.values()))}")
+
+    def read_all(self) -> ResidentFrames:
+        """Reads every frame once, with a progress bar.
+
+        Raises:
+          UserError: More frames are unreadable than may be.
+        """
+        rows = {frame: snippet.kept_rows for snippet in self._snippets for frame in snippet.frames}
+        frames = np.zeros((len(self._frames), *self._size, 3), np.uint8)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            read = pool.map(lambda frame: self._read(frame, rows[frame]), self._frames)
+            for index, pixels in enumerate(tqdm(read, total=len(self._frames), desc="reading frames", unit="frame")):
+                if pixels is not None:
+                    frames[index] = pixels
+        row_of = {frame: index for index, frame in enumerate(self._frames)}
+        snippets = np.array([[row_of[frame] for frame in snippet.frames] for snippet in self._snippets], np.int32)
+        return ResidentFrames(frames, snippets, self._intrinsics)
+
+    def _read(self, frame: Frame, kept_rows: float) -> np.ndarray | None:
+        """The pixels of a frame, uint8 [H, W, 3]; None if it cannot be read."""
+        # Two threads may decode the same frame at once; both get the same pixels.
+        pixels = self._kept.get(frame)
+        if pixels is None and frame not in self._bad:
+            try:
+                pixels = read_image(frame, self._size, kept_rows)
+            except UserError as error:
+                self._note_bad(frame, error)
+            else:
+                if self._keep:
+                    self._kept[frame] = pixels
+        return pixels
+
+    def _note_bad(self, frame: Frame, error: UserError) -> None:
+        with self._lock:
+            if frame in self._bad:
+                return
+            self._bad[frame] = error
+        warnings.warn(f"left out, with the snippets that need it: {error}", stacklevel=2)
+        if self.bad_frames > self._bad_at_most:
+            raise UserError(
+                f"{self.bad_frames} of {len(self._frames)} frames cannot be read, the last: {error}; more than "
+                "config.data.max_bad_frames allows: mend the files, or raise it"
+            )
+
+
+def all_snippets(sequences: list[Sequence], at_least: int = 1) -> list[Snippet]:
+    """Returns the snippets of all sequences.
+
+    Args:
+      sequences: Where the snippets come from.
+      at_least: How many there must be.
+
+    Raises:
+      UserError: There are fewer.
+    """
+    snippets = [snippet for sequence in sequences for snippet in sequence.snippets()]
+    if len(snippets) < at_least:
+        raise UserError(
+            f"the {len(sequences)} selected sequences hold {len(snippets)} snippets, expected at least {at_least}: "
+            "select more frames or a smaller batch"
+        )
+    return snippets
