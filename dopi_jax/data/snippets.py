@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dopi_jax.data.calibration import scale_rows
+from dopi_jax.data.recording import Recording
 from dopi_jax.errors import UserError
 
 # Official sets come as .png; .jpg copies save two thirds of the disk. Where both are there, the original is used.
@@ -55,6 +56,7 @@ class Sequence:
       image_size: (height, width) of the stored frames in pixels.
       kept_rows: share of the stored rows, from the top, that is used, in (0, 1]; what lies below shows the car itself.
       step: how much higher the number of the next frame of a snippet is.
+      recording: what a look at one's own footage has shown; None for the frames of a data set.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Sequence:
     image_size: tuple[int, int]
     kept_rows: float = 1.0
     step: int = 1
+    recording: Recording | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -82,11 +85,12 @@ class Sequence:
         )
 
     def snippets(self) -> list[Snippet]:
-        """Returns every three frames whose numbers follow at `step`, in the order of time; none straddles a gap."""
+        """Returns a snippet for every frame that has both neighbours, the frames numbered `step` less and more."""
+        frames = dict(zip(self.numbers, self.frames, strict=True))
         return [
-            Snippet(*self.frames[index - 1 : index + 2], self.intrinsics, self.image_size, self.kept_rows)
-            for index in range(1, len(self) - 1)
-            if self.numbers[index + 1] - self.numbers[index - 1] == 2 * self.step
+            Snippet(frames[n - self.step], frame, frames[n + self.step], self.intrinsics, self.image_size, self.kept_rows)
+            for n, frame in frames.items()
+            if n - self.step in frames and n + self.step in frames
         ]
 
 
