@@ -18,8 +18,8 @@ GUESSED_FIELD_OF_VIEW = 65.0  # degrees along the longer side: the main camera o
 _FULL_FRAME_WIDTH = 36.0  # millimetres, of the film that equivalent focal lengths are for
 _EXIF, _FOCAL_LENGTH_IN_35MM = 0x8769, 0xA405
 _FOCAL_RANGE = (0.05, 20.0)  # times the longer side: fields of view of 169 and 3 degrees
-_HOW_TO_GIVE = (
-    "give it by --config.data.intrinsics=fx,fy,cx,cy in pixels, a file intrinsics.txt with these four numbers beside the "
+HOW_TO_GIVE = (
+    "give them by --config.data.intrinsics=fx,fy,cx,cy in pixels, a file intrinsics.txt with these four numbers beside the "
     "frames, or --config.data.field_of_view in degrees"
 )
 
@@ -122,7 +122,7 @@ def split_into_sequences(
       UserError: there are fewer than three frames, or none can be read.
     """
     if len(frames) < 3:
-        raise UserError(f"{name} has {len(frames)} frames, expected at least 3 for a snippet (t-1, t, t+1): use a longer one")
+        raise UserError(f"{name} has {len(frames)} frames, expected the 3 of a snippet (t-1, t, t+1) at least: use more")
     found = survey(frames, numbers, stride)
     recording = Recording(name, frame_rate, calibration, found)
     whole = Sequence(name, frames, numbers, calibration.intrinsics, size, step=found.stride, recording=recording)
@@ -227,6 +227,6 @@ def _from_exif(frame: pathlib.Path | None, size: tuple[int, int]) -> Calibration
 def _guess(size: tuple[int, int]) -> Calibration:
     return Calibration(
         _from_field_of_view(GUESSED_FIELD_OF_VIEW, size, max(size)),
-        f"guessed: a field of view of {GUESSED_FIELD_OF_VIEW:g} degrees along the longer side, as the main camera of a phone",
+        f"guessed: {GUESSED_FIELD_OF_VIEW:g} degrees along the longer side, as the main camera of a phone has",
         guessed=True,
     )

@@ -5,6 +5,7 @@ some forty pairs of frames, which gives the stride and tells whether there is pa
 """
 
 import functools
+import itertools
 import pathlib
 
 import cv2
@@ -58,7 +59,7 @@ def survey(frames: tuple[pathlib.Path, ...], numbers: tuple[int, ...], stride: i
         raise UserError(f"none of the {len(frames)} frames in {frames[0].parent} can be read: copy or download them again")
     cuts, jumps = [], []
     known = [index for index, thumbnail in enumerate(thumbnails) if thumbnail is not None]
-    for before, after in zip(known, known[1:], strict=False):
+    for before, after in itertools.pairwise(known):
         if _is_cut(frames[before], frames[after], thumbnails[before], thumbnails[after]):
             cuts.append(numbers[after])
         elif abs(_brightening(thumbnails[before], thumbnails[after])) > _EXPOSURE_JUMP:

@@ -84,6 +84,7 @@ def track(first: np.ndarray, second: np.ndarray) -> Tracks:
       second: likewise, of the same size.
     """
     width = first.shape[1]
+    second = _with_brightness_of(first, second)
     corners = cv2.goodFeaturesToTrack(first, _CORNERS, qualityLevel=0.005, minDistance=width / 80)
     if corners is None:
         return Tracks(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), 0, width)
@@ -93,3 +94,9 @@ def track(first: np.ndarray, second: np.ndarray) -> Tracks:
     kept = (there & back).ravel().astype(bool)
     kept &= np.linalg.norm((returned - corners).reshape(-1, 2), axis=1) < _ROUND_TRIP
     return Tracks(corners.reshape(-1, 2)[kept], moved.reshape(-1, 2)[kept], len(corners), width)
+
+
+def _with_brightness_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The second frame with mean and spread of the first: tracking compares grey levels, and cameras change exposure."""
+    contrast = first.std() / max(second.std(), 1.0)
+    return np.clip((second - second.mean()) * contrast + first.mean(), 0, 255).astype(np.uint8)

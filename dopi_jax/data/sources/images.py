@@ -6,6 +6,7 @@
 """
 
 import collections
+import itertools
 import pathlib
 import re
 
@@ -93,7 +94,7 @@ def number_frames(frames: tuple[pathlib.Path, ...]) -> tuple[int, ...]:
     if not all(digits):
         return tuple(range(len(frames)))
     named = [int(match[0]) for match in digits]
-    apart = [later - earlier for earlier, later in zip(named, named[1:], strict=False)]
+    apart = [later - earlier for earlier, later in itertools.pairwise(named)]
     if not apart or min(apart) < 1:
         return tuple(range(len(frames)))
     usual = sorted(apart)[len(apart) // 2]
