@@ -190,7 +190,7 @@ def check_intrinsics(intrinsics: np.ndarray, where: str, size: tuple[int, int]) 
     (fx, skew, cx), (zero, fy, cy), last = intrinsics
     longer = max(size)
     focal_is_right = all(_FOCAL_RANGE[0] * longer <= focal <= _FOCAL_RANGE[1] * longer for focal in (fx, fy))
-    form_is_right = zero == 0 and tuple(last) == (0, 0, 1) and abs(skew) <= 0.01 * fx
+    form_is_right = zero == 0 and tuple(last) == (0, 0, 1) and not abs(skew) > 0.01 * abs(fx)
     # With NaN, every comparison is false.
     if not (focal_is_right and form_is_right and 0 < cx < size[1] and 0 < cy < size[0]):
         found = f"fx {fx:g}, fy {fy:g}, cx {cx:g}, cy {cy:g}" if form_is_right else str(intrinsics.tolist())

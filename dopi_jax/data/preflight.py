@@ -2,8 +2,8 @@
 
     malaga: 600 frames of 640x480, 598 snippets of consecutive frames
       intrinsics   fx 496.9, fy 496.9, cx 323.1, cy 247.1 (field of view 66 x 52 degrees), from .../malaga/intrinsics.txt
-      motion       3.0 pixels at 416x128 (median of 40 pairs); 5 % of them stand still
-      parallax     in 94 % of the pairs that move
+      motion       3.0 pixels at 416x128 (median of 40 pairs); 5% of them stand still
+      parallax     in 94% of the pairs that move
       cuts         none
       exposure     no jumps
       black bars   none
@@ -125,14 +125,12 @@ def _failures(recording: Recording, snippets: int) -> Iterator[str]:
         )
     elif survey.parallax <= _NO_PARALLAX:
         yield (
-            "near and far things move alike (no parallax): either the camera only turns or zooms, or all that it sees is one "
+            "near and far things move alike (no parallax): the camera only turns or zooms, or all that it sees is one "
             "plane, such as a wall; both tell nothing of depth: use footage of a camera that moves to another place"
         )
 
 
-def _warnings(
-    recording: Recording, snippets: int, image_size: tuple[int, int], size: tuple[int, int]
-) -> Iterator[str]:
+def _warnings(recording: Recording, snippets: int, image_size: tuple[int, int], size: tuple[int, int]) -> Iterator[str]:
     survey = recording.survey
     if recording.calibration.guessed:
         yield (

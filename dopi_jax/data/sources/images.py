@@ -57,7 +57,9 @@ def read(root: pathlib.Path, item: str, footage: Footage) -> list[Sequence]:
       UserError: there is no such folder, it holds fewer than three images, or the intrinsics are wrong.
     """
     root = root.resolve()
-    folder = root if item == root.name and len(list_frames(root)) >= _FEWEST else root / item
+    folder = root / item
+    if item == root.name and not folder.is_dir():
+        folder = root
     frames = list_frames(folder)
     if len(frames) < _FEWEST:
         raise UserError(f"images:{item} cannot be used: {why_unused(folder)}; {HOW_TO_GET}")

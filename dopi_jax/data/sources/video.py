@@ -55,9 +55,7 @@ def _videos(root: pathlib.Path) -> dict[str, pathlib.Path]:
     """Name -> file; of two files that differ in their suffix alone, both keep it in the name."""
     candidates = root.iterdir() if root.is_dir() else [root]
     files = sorted(
-        path
-        for path in candidates
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+        path for path in candidates if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
     stems = [path.stem for path in files]
     return {path.stem if stems.count(path.stem) == 1 else path.name: path for path in files}
