@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import struct
 
 import numpy as np
 from PIL import Image
@@ -213,7 +214,7 @@ def _from_exif(frame: pathlib.Path | None, size: tuple[int, int]) -> Calibration
     try:
         with Image.open(frame) as stored:
             equivalent = float(stored.getexif().get_ifd(_EXIF).get(_FOCAL_LENGTH_IN_35MM, 0))
-    except (OSError, SyntaxError, ValueError, TypeError, ArithmeticError):  # of the image, or of the EXIF data in it
+    except (OSError, SyntaxError, ValueError, TypeError, ArithmeticError, struct.error):  # a damaged image or EXIF data
         return None
     if not 5 <= equivalent <= 700:  # 0 stands for "not known"
         return None

@@ -37,9 +37,6 @@ _BAR_LEVEL = 40  # grey level that nothing in a black bar reaches
 _BAR_SPREAD = 12  # nor do its levels differ more, over all frames: a night sky's do
 _SMALLEST_BAR = 0.02  # share of the side
 
-# A damaged frame is left out here; the pipeline tells of it when it comes to it.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError)
-
 
 @functools.lru_cache(maxsize=64)
 def survey(frames: tuple[pathlib.Path, ...], numbers: tuple[int, ...], stride: int = 0) -> Survey:
@@ -97,7 +94,7 @@ class _Pairs:
         for index in _spread(len(pairs), _PAIRS):
             try:
                 first, second = (read_grey(path, WIDTH) for path in pairs[index])
-            except _UNREADABLE:
+            except UserError:
                 continue
             if first.shape == second.shape:
                 found.append(track(first, second))
@@ -128,7 +125,7 @@ def _parallax(tracks: list[Tracks]) -> float:
 def _thumbnail(path: pathlib.Path) -> np.ndarray | None:
     try:
         grey = read_grey(path, _THUMBNAIL[1])
-    except _UNREADABLE:
+    except UserError:  # a damaged frame is left out here; the pipeline tells of it when it comes to it
         return None
     # Blurred, so that what moves by less than a thumbnail's pixel or two stays alike.
     return cv2.GaussianBlur(cv2.resize(grey, _THUMBNAIL[::-1]).astype(np.float32), (0, 0), 1.5)
@@ -141,7 +138,7 @@ def _is_cut(before: pathlib.Path, after: pathlib.Path, thumbnail: np.ndarray, fo
         return False
     try:
         first, second = read_grey(before, _CUT_WIDTH), read_grey(after, _CUT_WIDTH)
-    except _UNREADABLE:
+    except UserError:
         return False
     return first.shape != second.shape or track(first, second).found < _CUT_FOUND
 
@@ -157,12 +154,14 @@ def _find_bars(frames: list[pathlib.Path]) -> Bars:
     for path in frames:
         try:
             grey = read_grey(path, WIDTH)
-        except _UNREADABLE:
+        except UserError:
             continue
         if brightest is None:
             brightest, darkest = grey, grey
         elif grey.shape == brightest.shape:
             brightest, darkest = np.maximum(brightest, grey), np.minimum(darkest, grey)
+    if brightest is None:
+        return Bars()
     bars = []
     for axis, side in ((1, 0), (0, 1)):
         highest, lowest = brightest.max(axis).astype(int), darkest.min(axis).astype(int)

@@ -4,6 +4,7 @@ Lengths are shares of the image's width, so that they hold for any size that fra
 are pixels.
 """
 
+import contextlib
 import pathlib
 from typing import NamedTuple
 
@@ -11,12 +12,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from dopi_jax.data.images import read_image
+
 WIDTH = 640  # pixels that frames are tracked at: a corner is found again within a few tenths of a pixel
 
 _CORNERS = 400
 _ROUND_TRIP = 1.0  # pixels that a corner may miss itself by, followed there and back
 _HOMOGRAPHY_TOLERANCE = 1.0  # pixels, some times the error of a track
 _FEWEST_TRACKS = 20  # a homography through fewer says nothing
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class Tracks(NamedTuple):
@@ -68,12 +72,19 @@ def read_grey(path: str | pathlib.Path, width: int) -> np.ndarray:
       uint8 [height, width].
 
     Raises:
-      OSError, SyntaxError, ValueError: Pillow cannot read it.
+      UserError: the file is missing, truncated or not an image.
     """
-    with Image.open(path) as stored:
-        height = max(1, round(width * stored.height / stored.width))
-        stored.draft("L", (width, height))  # a JPEG is decoded at half, quarter or eighth size where that is enough
-        return np.asarray(stored.convert("L").resize((width, height), Image.Resampling.BILINEAR))
+    with contextlib.suppress(*_UNREADABLE), Image.open(path) as stored:
+        # A JPEG is decoded at half, quarter or eighth size where that is enough; EXIF data may turn it.
+        if stored.format == "JPEG" and "exif" not in stored.info:
+            stored.draft("L", (width, width * stored.height // stored.width))
+            return _resized(stored, width)
+    return _resized(Image.fromarray(read_image(path)), width)
+
+
+def _resized(image: Image.Image, width: int) -> np.ndarray:
+    height = max(1, round(width * image.height / image.width))
+    return np.asarray(image.convert("L").resize((width, height), Image.Resampling.BILINEAR))
 
 
 def track(first: np.ndarray, second: np.ndarray) -> Tracks:

@@ -83,7 +83,7 @@ def cache_folder(video: pathlib.Path) -> pathlib.Path:
         raise UserError(f"video {video} cannot be opened ({error.strerror}): check the path") from error
     key = hashlib.sha256(f"{video}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:12]
     base = pathlib.Path(os.environ.get("DOPI_CACHE") or "~/.cache/dopi_jax").expanduser()
-    return base / "frames" / f"{video.stem}-{key}"
+    return base / "frames" / f"{video.stem[:60]}-{key}"
 
 
 def _unpack_into(folder: pathlib.Path, video: pathlib.Path) -> None:
@@ -124,7 +124,9 @@ def _opened(video: pathlib.Path) -> Iterator[cv2.VideoCapture]:
 
 
 def _write_frames(capture: cv2.VideoCapture, video: pathlib.Path, folder: pathlib.Path) -> dict:
-    announced = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))  # negative or absurd where a file does not tell
+    announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    if not 0 < announced < 1e8:  # where a file does not tell, there is any number
+        announced = 0
     count, recorded_size, size = 0, None, None
     with tqdm(total=announced or None, desc=f"unpacking {video.name}", unit="frame", disable=None) as progress:
         while True:

@@ -77,7 +77,9 @@ def list_frames(folder: pathlib.Path) -> tuple[pathlib.Path, ...]:
     if not folder.is_dir():
         return ()
     frames = [path for path in folder.iterdir() if _ignored_because(path) is None]
-    return tuple(sorted(frames, key=lambda path: _natural(path.name)))
+    # Of a frame's original and its JPEG copy, the one with the earlier suffix is left.
+    frames.sort(key=lambda path: SUFFIXES.index(path.suffix.lower()), reverse=True)
+    return tuple(sorted({path.stem: path for path in frames}.values(), key=lambda path: _natural(path.stem)))
 
 
 def number_frames(frames: tuple[pathlib.Path, ...]) -> tuple[int, ...]:

@@ -49,6 +49,11 @@ def test_names_sort_by_their_numbers_and_suffixes_in_any_case(tmp_path):
     assert [path.name for path in images.list_frames(root)] == expected
 
 
+def test_of_a_frame_and_its_copy_the_original_is_used(tmp_path):
+    root = named(tmp_path / "a", "0.jpg", "0.png", "1.jpg", "2.jpg")
+    assert [path.name for path in images.list_frames(root)] == ["0.png", "1.jpg", "2.jpg"]
+
+
 @pytest.mark.parametrize(
     "names, expected",
     [
