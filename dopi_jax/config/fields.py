@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 class DataConfig:
     """Where frames come from and what is done to them."""
 
-    # a folder with kitti_raw/ and so on, a prepared set, own images or video, or several of these, separated by commas; empty:
-    # the environment variable DOPI_DATA
+    # a folder with kitti_raw/ and so on, a prepared set, own images or video, or several of these, separated by commas;
+    # empty: the environment variable DOPI_DATA
     root: str = ""
     train: tuple[str, ...] = ("kitti_raw:eigen",)  # selections "set:which[from:to]", see dopi_jax.data.select
     validation: tuple[str, ...] = ("kitti_raw:eigen_val",)
@@ -26,8 +26,8 @@ class DataConfig:
     cache: bool = True  # keep decoded frames in memory if all of them fit into 4 GiB
     on_device: bool = False  # keep all training frames in every accelerator's memory: height x width x 3 bytes each
     max_bad_frames: float = 0.01  # share of the training frames that may be unreadable; beyond it the training ends
-    # of one's own footage: "fx,fy,cx,cy" in pixels or a file with them; empty: intrinsics.txt beside the frames, the field of
-    # view, EXIF, or an announced guess
+    # of one's own footage: "fx,fy,cx,cy" in pixels or a file with them; empty: the field of view, intrinsics.txt beside the
+    # frames, EXIF, or an announced guess
     intrinsics: str = ""
     field_of_view: float = 0.0  # of one's own footage, horizontal, in degrees; 0: unknown
     stride: int = 0  # of one's own footage, frames from one of a snippet to the next; 0: by measured motion

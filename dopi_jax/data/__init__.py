@@ -4,6 +4,9 @@
     kitti_raw · kitti_odometry           the official layouts as sequences
     cityscapes                           likewise, every second frame and without the bonnet
     kitti_flow                           the pairs of KITTI 2015 with true flow
+    tracking · survey · recording        what moves from frame to frame of one's own footage, its shots and stride
+    footage · video_frames · preflight   its camera, its frames out of a video, the report before training
+    images · video (in sources)          folders of images and videos as sequences
     splits                               which frames train, validate and test
     selection                            config text -> sequences            <- everything above
     velodyne                             laser scan -> ground-truth depth

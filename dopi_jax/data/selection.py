@@ -11,8 +11,8 @@
     images:garden                      one of them, by the name of its folder or file
 
 A range such as [:600], [540:600] or [90%:] may follow; it counts the frames of each sequence from 0, as Python slices do, or
-in percent of them. Every colour camera is a sequence of its own, and so is every second frame of a clip of Cityscapes. Frames
-of KITTI raw and of Cityscapes on which the car stands still are left out first.
+in percent of them. Every colour camera is a sequence of its own, and so is every second frame of a clip of Cityscapes.
+Frames of KITTI raw and of Cityscapes on which the car stands still are left out first.
 
 Where a data root is a prepared set, the same words select the same frames, as far as they were prepared.
 """
@@ -38,8 +38,8 @@ def find_data_roots(root: str = "") -> tuple[pathlib.Path, ...]:
     """Returns the places that data lie in.
 
     Args:
-      root: the config's data.root, several separated by commas; if empty, the environment variable DOPI_DATA is used. Each is
-        a folder with kitti_raw/ and the like, a prepared set, a folder of images or videos, or a video.
+      root: the config's data.root, several separated by commas; if empty, the environment variable DOPI_DATA is used.
+        Each is a folder with kitti_raw/ and the like, a prepared set, a folder of images or videos, or a video.
 
     Raises:
       UserError: neither is set, or there are no data at one of the places.
@@ -84,7 +84,7 @@ def select_sequences(
     selection: str,
     *,
     for_training: bool = False,
-    footage: Footage = Footage(),
+    footage: Footage | None = None,
 ) -> list[Sequence]:
     """Returns the sequences that a selection names; the grammar is that of this module's docstring.
 
@@ -96,7 +96,7 @@ def select_sequences(
       roots: one data root or several, from `find_data_roots`. Where several have the same item, the first one's is read.
       selection: such as "kitti_raw:eigen" or "kitti_odometry:03[:600]".
       for_training: refuse the 28 Eigen test scenes of KITTI raw.
-      footage: what is known of one's own images and videos.
+      footage: what is known of one's own images and videos; None if nothing is.
 
     Returns:
       At least one sequence, each with at least one snippet.
@@ -125,7 +125,8 @@ def select_sequences(
     sequences = []
     for item in choice.items:
         root = place_of[item]
-        whole = prepared.read(root, dataset, item) if prepared.is_prepared(root) else source.read(root, item, footage)
+        is_prepared = prepared.is_prepared(root)
+        whole = prepared.read(root, dataset, item) if is_prepared else source.read(root, item, footage or Footage())
         for sequence in whole:
             part = sequence.part(_places(first, last, sequence.whole_length or len(sequence)))
             sequences.append(dataclasses.replace(part, origin=(dataset, item)))

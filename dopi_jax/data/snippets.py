@@ -2,11 +2,13 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 
 from dopi_jax.data.calibration import scale_rows
+from dopi_jax.data.recording import Recording
 from dopi_jax.errors import UserError
 
 # Official sets come as .png; .jpg copies save two thirds of the disk. Where both are there, the original is used.
@@ -64,6 +66,7 @@ class Sequence:
       places: where in the whole sequence each frame stands, counted from 0; empty if this is the whole sequence.
       whole_length: how many frames the whole sequence has; 0 if this is it.
       origin: data set and item that a selection found it by, such as ("kitti_raw", "2011_09_26_drive_0095").
+      recording: what a look at one's own footage has shown; None for the frames of a data set.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Sequence:
     places: tuple[int, ...] = ()
     whole_length: int = 0
     origin: tuple[str, str] = ("", "")
+    recording: Recording | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -84,16 +88,17 @@ class Sequence:
         """Returns the frames at these places of the whole sequence (not frame numbers), as far as they are here."""
         own = self.places or range(len(self))
         kept = [index for index, place in enumerate(own) if place in places]
-        part = self._of(kept)
         return dataclasses.replace(
-            part, places=tuple(own[index] for index in kept), whole_length=self.whole_length or len(self)
+            self.piece(kept), places=tuple(own[index] for index in kept), whole_length=self.whole_length or len(self)
         )
 
     def without(self, numbers: frozenset[int]) -> "Sequence":
         """Returns the sequence without the frames of these numbers; what is left counts as the whole."""
-        return self._of([index for index, number in enumerate(self.numbers) if number not in numbers])
+        return self.piece([index for index, number in enumerate(self.numbers) if number not in numbers])
 
-    def _of(self, indices: list[int]) -> "Sequence":
+    def piece(self, indices: Iterable[int]) -> "Sequence":
+        """Returns some of the frames, by their index here, as a whole sequence of its own."""
+        indices = list(indices)
         return dataclasses.replace(
             self,
             frames=tuple(self.frames[index] for index in indices),
@@ -105,11 +110,12 @@ class Sequence:
         return _resized_intrinsics(self, size)
 
     def snippets(self) -> list[Snippet]:
-        """Returns every three frames whose numbers follow at `step`, in the order of time; none straddles a gap."""
+        """Returns a snippet for every frame that has both neighbours, the frames numbered `step` less and more."""
+        frames = dict(zip(self.numbers, self.frames, strict=True))
         return [
-            Snippet(*self.frames[index - 1 : index + 2], self.intrinsics, self.image_size, self.kept_rows)
-            for index in range(1, len(self) - 1)
-            if self.numbers[index + 1] - self.numbers[index - 1] == 2 * self.step
+            Snippet(frames[n - self.step], frame, frames[n + self.step], self.intrinsics, self.image_size, self.kept_rows)
+            for n, frame in frames.items()
+            if n - self.step in frames and n + self.step in frames
         ]
 
 

@@ -51,8 +51,8 @@ def train(
       draw: Returns pictures of a state, uint8 [H, W, 3], by name; SIGTERM ends it at once.
       frozen: Variables of networks that the phase uses and does not train, as `checkpoint.frozen_variables` gives them.
       initial: Variables of networks to start from instead of random ones; a run that goes on does without.
-      resident: All frames of the training, if they are to be kept on the devices, as `parallel.gathered` takes them; `batches`
-        then yields indices into them.
+      resident: All frames of the training, as `parallel.gathered` takes them, to be kept on the devices; `batches` then
+        yields indices into them.
       input_metrics: Returns numbers about the input to log beside those of the step.
 
     Returns:

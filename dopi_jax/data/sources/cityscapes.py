@@ -17,8 +17,8 @@ import warnings
 
 import numpy as np
 
-from dopi_jax.data.images import image_size
 from dopi_jax.data.footage import Footage
+from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import FRAME_SUFFIXES, Sequence
 from dopi_jax.data.sources.choice import Choice, some
 from dopi_jax.errors import UserError
@@ -63,7 +63,7 @@ def choose(name: str, at_hand: list[str], where: str) -> Choice:
     Raises:
       UserError: none of them is at hand.
     """
-    found = [item for item in at_hand if name == item.partition("/")[2] or (name, item.partition("/")[0]) == ("train", "train")]
+    found = [item for item in at_hand if name == item.partition("/")[2] or (name == "train" and item.startswith("train/"))]
     if not found:
         raise UserError(
             f"{FOLDER}:{name} is not at hand, looked for {FOLDER}/{_FRAMES}/train/aachen and so on in {where}, found "
@@ -76,7 +76,7 @@ def check_training(_selection: str, _cities: list[str]) -> None:
     """Does nothing: no test of this project uses Cityscapes."""
 
 
-def read(root: pathlib.Path, item: str, _footage: Footage = Footage()) -> list[Sequence]:
+def read(root: pathlib.Path, item: str, _footage: Footage | None = None) -> list[Sequence]:
     """Reads the clips of a city, each as two sequences of every second frame, without those on which the car stands still.
 
     A clip ends where a frame number is missing. Warns if the speeds are not at hand; then no frame is left out.

@@ -9,8 +9,8 @@ import pathlib
 
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import read_odometry_intrinsics
-from dopi_jax.data.images import image_size
 from dopi_jax.data.footage import Footage
+from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import Sequence, numbered_frames
 from dopi_jax.data.sources.choice import Choice, some
 from dopi_jax.errors import UserError
@@ -64,7 +64,7 @@ def check_training(selection: str, names: list[str]) -> None:
     splits.check_for_tests(selection, [splits.ODOMETRY_DRIVES[name] for name in names if name in splits.ODOMETRY_DRIVES])
 
 
-def read(root: pathlib.Path, name: str, _footage: Footage = Footage()) -> list[Sequence]:
+def read(root: pathlib.Path, name: str, _footage: Footage | None = None) -> list[Sequence]:
     """Reads the cameras of a sequence, each as a sequence of its own.
 
     Args:

@@ -9,8 +9,8 @@ import pathlib
 
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import RawCalibration
-from dopi_jax.data.images import image_size
 from dopi_jax.data.footage import Footage
+from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import Sequence, numbered_frames
 from dopi_jax.data.sources.choice import Choice, EmptySplit, some
 from dopi_jax.errors import UserError
@@ -92,7 +92,7 @@ def frames_folder(root: pathlib.Path, drive: str, camera: int) -> pathlib.Path:
     return drive_folder(root, drive) / f"image_{camera:02d}" / "data"
 
 
-def read(root: pathlib.Path, drive: str, _footage: Footage = Footage()) -> list[Sequence]:
+def read(root: pathlib.Path, drive: str, _footage: Footage | None = None) -> list[Sequence]:
     """Reads the colour cameras of a drive as sequences of their own, without the frames on which the car stands still.
 
     Args:

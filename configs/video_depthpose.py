@@ -1,0 +1,38 @@
+"""Phase 1 on one's own footage: a video, several, or folders of images, with small networks at 192x320.
+
+    python train.py --config configs/video_depthpose.py --config.data.root=walk.mp4
+    python train.py --config configs/video_depthpose.py --config.data.root=FOLDER --config.data.intrinsics=700,700,640,360
+
+The camera should be known: config.data.intrinsics (fx,fy,cx,cy in pixels of the footage, or a file), a file intrinsics.txt
+beside the frames, config.data.field_of_view in degrees, or a photo's EXIF data; else a phone's is taken, with a warning.
+Before training a report tells what there is to learn from: the camera must move through a scene that stands still for the
+most part, without cuts; a camera that only turns shows no depth. config.data.stride sets how many frames lie between those
+of a snippet, which else follows from how much moves. The last tenth of each shot validates.
+
+192x320 keeps the shape of usual video (16:9); the report names a size for footage of another shape. The values of the
+objective and the schedule are those of configs/kitti_depthpose_small.py.
+"""
+
+from dopi_jax.config import Config, apply_variant
+
+
+def get_config(variant: str = "") -> Config:
+    """Returns the config of a row of Table II."""
+    config = Config(name="video_depthpose")
+    config.data.height, config.data.width = 192, 320
+    config.data.train = ("images:all[:90%]", "video:all[:90%]")
+    config.data.validation = ("images:all[90%:]", "video:all[90%:]")
+    config.data.pose_test = ()
+    config.model.depth = "small"
+    config.model.pose = "small"
+    config.loss.scales = 4
+    config.loss.smoothness = 0.01
+    config.loss.less_than_mean_factor = 3.0
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.decay_after = 0.75
+    config.train.steps = 1500
+    config.train.log_every = 25
+    config.train.image_every = 500
+    config.train.validate_every = 250
+    config.train.checkpoint_every = 250
+    return apply_variant(config, variant)
