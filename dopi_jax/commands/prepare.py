@@ -47,8 +47,8 @@ def run(options: argparse.Namespace) -> None:
     stored = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     left_out = f", {len(manifest['left_out'])} left out, see manifest.json" if manifest["left_out"] else ""
     print(
-        f"{manifest['frames']} frames, {manifest['snippets']} snippets{left_out}, {stored / 2**20:.1f} MiB in {options.out}; train "
-        f" with --config.data.root={options.out}"
+        f"{manifest['frames']} frames, {manifest['snippets']} snippets{left_out}, {stored / 2**20:.1f} MiB in {options.out}; "
+        f"train with --config.data.root={options.out}"
     )
 
 
