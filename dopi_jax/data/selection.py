@@ -128,11 +128,7 @@ def _raw_drives(root: pathlib.Path, name: str) -> list[str]:
             f"drive {name} is not at hand, looked for {kitti_raw.drive_folder(root, name)}, found {_some(at_hand)}: "
             f"{kitti_raw.HOW_TO_GET}"
         )
-    if not kitti_raw.has_colour_frames(root, name):
-        raise UserError(
-            f"drive {name} has no colour frames, looked for image_02/data and image_03/data in "
-            f"{kitti_raw.drive_folder(root, name)}: {kitti_raw.HOW_TO_GET}"
-        )
+    kitti_raw.require_colour_frames(root, name)
     return [name]
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import RawCalibration
 from dopi_jax.data.images import image_size
+from dopi_jax.data.intrinsics import is_scaled
 from dopi_jax.data.snippets import numbered_frames
 from dopi_jax.data.sources import kitti_raw
 from dopi_jax.errors import UserError
@@ -28,8 +29,17 @@ class EvaluationImage(NamedTuple):
     camera: int
 
     def ground_truth(self) -> np.ndarray:
-        """Returns `ground_truth_depth` at the frame's native size."""
-        return ground_truth_depth(self.scan, self.calibration, self.camera, image_size(self.image))
+        """Returns `ground_truth_depth` at the size that the camera was calibrated for.
+
+        That is the native size of the frame; of one that is stored smaller, too, so that its errors are those of the field.
+
+        Raises:
+          UserError: the frame, the scan or the calibration is missing or damaged, or the frame is no smaller copy.
+        """
+        stored = image_size(self.image)
+        native = self.calibration.image_size(self.camera) or stored
+        is_scaled(native, stored, self.calibration.cameras.path)
+        return ground_truth_depth(self.scan, self.calibration, self.camera, native)
 
 
 def read_scan(path: pathlib.Path) -> np.ndarray:
@@ -42,18 +52,18 @@ def read_scan(path: pathlib.Path) -> np.ndarray:
       float32 [N, 4]: x forward, y left, z up in metres, and reflectance in 0..1.
 
     Raises:
-      UserError: the file is missing or not a whole number of points.
+      UserError: the file is missing, empty or not a whole number of points.
     """
     try:
-        values = np.fromfile(path, dtype=np.float32)
+        data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"laser scan {path} cannot be read ({error}): download the drive again") from error
-    if path.stat().st_size % 16:
+        raise UserError(f"laser scan {path} cannot be read ({error.strerror}): download the drive again") from error
+    if not data or len(data) % 16:
         raise UserError(
-            f"laser scan {path} has {path.stat().st_size} bytes, expected a multiple of 16 (4 float32 a point): "
+            f"laser scan {path} has {len(data)} bytes, expected a multiple of 16 (4 float32 a point): "
             "the file is damaged; download the drive again"
         )
-    return values.reshape(-1, 4)
+    return np.frombuffer(data, "<f4").reshape(-1, 4)
 
 
 def ground_truth_depth(
@@ -118,13 +128,13 @@ def with_ground_truth(images: Iterable[pathlib.Path]) -> list[EvaluationImage]:
 
 
 def eigen_test_images(root: pathlib.Path) -> tuple[list[EvaluationImage], int]:
-    """Finds the frames of the Eigen test list that are at hand with their laser scan.
+    """Finds the frames of the Eigen test list that are at hand, of drives with laser scans.
 
     Args:
       root: the data root.
 
     Returns:
-      The frames at hand, by drive and frame number, and how many the whole list has (697).
+      The frames at hand, by drive and frame number, and how many the whole list has (697); the scan of one may be missing.
 
     Raises:
       UserError: none is at hand, or the calibration of a drive's day is missing.
@@ -133,8 +143,8 @@ def eigen_test_images(root: pathlib.Path) -> tuple[list[EvaluationImage], int]:
     for drive, numbers in sorted(splits.eigen_test_frames().items()):
         frames = numbered_frames(kitti_raw.frames_folder(root, drive, splits.EIGEN_TEST_CAMERA))
         scans = kitti_raw.drive_folder(root, drive) / "velodyne_points" / "data"
-        at_hand = [n for n in numbers if n in frames and (scans / f"{n:010d}.bin").is_file()]
-        if at_hand:
+        at_hand = [n for n in numbers if n in frames]
+        if at_hand and scans.is_dir():
             calibration = RawCalibration.read(kitti_raw.drive_folder(root, drive).parent)
             images += [
                 EvaluationImage(frames[n], scans / f"{n:010d}.bin", calibration, splits.EIGEN_TEST_CAMERA) for n in at_hand

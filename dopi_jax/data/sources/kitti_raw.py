@@ -6,15 +6,16 @@
 """
 
 import pathlib
+import warnings
 
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import RawCalibration
-from dopi_jax.data.images import image_size
-from dopi_jax.data.snippets import Sequence, numbered_frames
+from dopi_jax.data.snippets import Sequence, frame_size, ignored_files, numbered_frames
 from dopi_jax.errors import UserError
 
 FOLDER = "kitti_raw"
 COLOUR_CAMERAS = (2, 3)
+_EXAMPLE = "0000000000.png"
 HOW_TO_GET = (
     "get the synced+rectified drives and the calibration of their days with raw_data_downloader.sh "
     "from https://www.cvlibs.net/datasets/kitti/raw_data.php"
@@ -46,13 +47,29 @@ def frames_folder(root: pathlib.Path, drive: str, camera: int) -> pathlib.Path:
     return drive_folder(root, drive) / f"image_{camera:02d}" / "data"
 
 
-def has_colour_frames(root: pathlib.Path, drive: str) -> bool:
-    """Returns whether a drive has frames of camera 02 or 03."""
-    return any(numbered_frames(frames_folder(root, drive, camera)) for camera in COLOUR_CAMERAS)
+def require_colour_frames(root: pathlib.Path, drive: str) -> None:
+    """Refuses a drive without frames of camera 02 or 03.
+
+    Args:
+      root: the data root.
+      drive: such as 2011_09_26_drive_0095.
+
+    Raises:
+      UserError: it has none.
+    """
+    folders = [frames_folder(root, drive, camera) for camera in COLOUR_CAMERAS]
+    if not any(numbered_frames(folder) for folder in folders):
+        ignored = "".join(ignored_files(folder, _EXAMPLE) for folder in folders)
+        raise UserError(
+            f"drive {drive} has no colour frames, looked for image_02/data and image_03/data in "
+            f"{drive_folder(root, drive)}{ignored}: {HOW_TO_GET}"
+        )
 
 
 def read_drive(root: pathlib.Path, drive: str) -> list[Sequence]:
     """Reads the colour cameras of a drive as sequences of their own, without the frames on which the car stands still.
+
+    Warns of a camera whose files are none of them frames by their names.
 
     Args:
       root: the data root.
@@ -62,15 +79,19 @@ def read_drive(root: pathlib.Path, drive: str) -> list[Sequence]:
       One sequence for each of the cameras 02 and 03 that has frames, named <drive>_02 and <drive>_03.
 
     Raises:
-      UserError: the calibration of the drive's day is missing or incomplete.
+      UserError: the calibration of the drive's day is missing, incomplete, no camera or not that of the frames, or they
+        have different sizes.
     """
     static = splits.static_frames().get(drive, frozenset())
     sequences = []
     for camera in COLOUR_CAMERAS:
         frames = numbered_frames(frames_folder(root, drive, camera))
         if not frames:
+            ignored = ignored_files(frames_folder(root, drive, camera), _EXAMPLE)
+            if ignored:
+                warnings.warn(f"camera {camera:02d} of drive {drive} is left out{ignored}", stacklevel=2)
             continue
-        size = image_size(next(iter(frames.values())))
+        size = frame_size(frames.values())
         calibration = RawCalibration.read(drive_folder(root, drive).parent)
         sequence = Sequence(
             name=f"{drive}_{camera:02d}",

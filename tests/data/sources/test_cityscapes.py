@@ -236,6 +236,29 @@ def test_what_is_not_at_hand_is_told(data):
         select_sequences(data.root, "cityscapes:train")
 
 
+def test_frames_stored_smaller_than_the_official_camera_is_for(data):
+    data.clip(range(3), size=(96, 192))
+    data.camera(19, {"intrinsic": {"fx": 2262.52, "fy": 2265.30, "u0": 1096.98, "v0": 513.137}})
+    with pytest.warns(
+        UserWarning, match=r"camera/train/aachen is for images of 2048x1024 pixels .*, the frames have 192x96"
+    ):
+        intrinsics = data.read()[0].intrinsics
+    np.testing.assert_allclose(intrinsics[0], [2262.52 * 192 / 2048, 0, 1096.98 * 192 / 2048])
+    data.clip(range(3), size=(96, 256))
+    data.camera(19, {"intrinsic": {"fx": 2262.52, "fy": 2265.30, "u0": 1096.98, "v0": 513.137}})
+    with pytest.raises(UserError, match=r"aachen_000000_000019_camera\.json is for images of 2048x1024 .*, 33% wider"):
+        data.read()
+
+
+def test_files_that_are_no_frames_are_told(data):
+    folder = data.frame(0).parent
+    (folder / "frame_0.png").touch()
+    with pytest.raises(
+        UserError, match=r"city aachen has no frames.*train/aachen \(frame_0\.png\) are no frames by their na"
+    ):
+        data.read()
+
+
 def test_a_missing_camera_file_names_the_recording(data):
     data.clip(range(3))
     data.clip(range(3), recording=7)
@@ -263,9 +286,11 @@ def test_a_missing_vehicle_file_is_named(data):
         (b'{"intrinsic": {"fx": "30", "fy": 40.0, "u0": 15.0, "v0": 9}}', r"has '30' as intrinsic\.fx"),
         (b'{"intrinsic": {"fx": NaN, "fy": 40.0, "u0": 15.0, "v0": 9}}', r"has nan as intrinsic\.fx"),
         (b'{"intrinsic": {"fx": true, "fy": 40.0, "u0": 15.0, "v0": 9}}', r"has True as intrinsic\.fx"),
-        (b'{"intrinsic": {"fx": -1, "fy": 40.0, "u0": 15.0, "v0": 9}}', r"focal lengths \(-1, 40\)"),
-        # For frames of 32x64, stored at half their size.
-        (b'{"intrinsic": {"fx": 60, "fy": 80, "u0": 32.5, "v0": 18}}', r"point inside the frames, which have 32x16 pixels"),
+        (b'{"intrinsic": {"fx": -1, "fy": 40.0, "u0": 15.0, "v0": 9}}', r"is no camera: focal lengths \(-1, 40\)"),
+        (
+            b'{"intrinsic": {"fx": 60, "fy": 80, "u0": 60, "v0": 18}}',
+            r"is no camera: .* far outside its images of 32x16 pixels",
+        ),
     ],
 )
 def test_a_broken_camera_file_is_named(data, content, message):
