@@ -71,7 +71,8 @@ class FlowScene(NamedTuple):
         """Reads the true flow of a training scene.
 
         Raises:
-          UserError: flow_occ or flow_noc is missing, damaged or not of 16 bits, or the files differ in size.
+          UserError: flow_occ or flow_noc is missing, damaged, not of 16 bits or without a valid pixel, or the files
+            differ in size.
         """
         flow, valid = read_kitti_flow(self.folder / "flow_occ" / self.file_name)
         _, valid_noc = read_kitti_flow(self.folder / "flow_noc" / self.file_name)
@@ -83,6 +84,8 @@ class FlowScene(NamedTuple):
                     f"{self.folder / kind / self.file_name} has {mask.shape[0]}x{mask.shape[1]} pixels (height x width): "
                     f"expected {valid.shape[0]}x{valid.shape[1]}, as in flow_occ"
                 )
+        if not valid.any():
+            raise UserError(f"{self.folder / 'flow_occ' / self.file_name} has no valid pixel: copy or download it again")
         return FlowTruth(flow, valid, valid_noc, moving)
 
 
