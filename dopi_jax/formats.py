@@ -3,14 +3,18 @@
 Camera trajectories as KITTI and TUM store them; optical flow as KITTI (16-bit PNG) and Middlebury (.flo) store it.
 """
 
+import io
 import os
 import pathlib
 
+import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from dopi_jax.errors import UserError
-from dopi_jax.png16 import decode_png16, encode_png16
 
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
 _FLO_MAGIC = b"PIEH"
 _FLO_UNKNOWN = 1e9  # anything beyond it says that the flow of this pixel is not known; written as ten times as much
 
@@ -73,9 +77,9 @@ def read_kitti_flow(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
       Flow [H, W, 2] = (u, v) in pixels, float32, 0 where it is not valid; and boolean [H, W], True where it is.
 
     Raises:
-      UserError: the file cannot be read, or is not a 16-bit RGB PNG.
+      UserError: the file cannot be read, is damaged, or is not a 16-bit RGB PNG.
     """
-    pixels = decode_png16(_read_bytes(path, "flow map"), f"flow map {path}")
+    pixels = _decode_png16(_read_bytes(path, "flow map"), f"flow map {path}")
     valid = pixels[..., 2] > 0
     flow = (pixels[..., :2].astype(np.float32) - 2**15) / 64
     return np.where(valid[..., None], flow, np.float32(0)), valid
@@ -96,7 +100,7 @@ def write_kitti_flow(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarra
     pixels = np.zeros((*valid.shape, 3), np.uint16)
     pixels[..., :2][valid] = np.clip(np.rint(flow[valid] * 64 + 2**15), 0, 2**16 - 1)
     pixels[..., 2] = valid
-    _write_bytes(path, encode_png16(pixels))
+    _write_bytes(path, cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())  # OpenCV has blue first
 
 
 def read_flo(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
@@ -151,6 +155,30 @@ def _flow_and_valid(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray
     if not np.all(np.isfinite(flow[valid])):
         raise UserError(f"{path} was to get flow that is not finite: expected finite numbers, or such pixels not valid")
     return flow, valid
+
+
+def _decode_png16(data: bytes, name: str) -> np.ndarray:
+    """Decodes a PNG of 16-bit RGB, uint16 [H, W, 3]; Pillow would keep the upper 8 bits alone: flow rounded to 4 pixels."""
+    if not data.startswith(_PNG_SIGNATURE):
+        raise UserError(f"{name} is not a PNG file: expected a PNG with 16-bit RGB")
+    damaged = f"{name} is a damaged PNG file%s: copy or download it again"
+    try:
+        # The checksums of all chunks: OpenCV tells of damage on stderr.
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as stored:
+            stored.verify()
+    except (OSError, SyntaxError, ValueError) as error:
+        reason = "its header is incomplete" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(damaged % f" ({reason})") from error
+    depth, colour = data[24:26]  # of the header, which is the first chunk
+    if (depth, colour) != (16, 2):
+        raise UserError(
+            f"{name} is a PNG with {depth}-bit {_PNG_COLOURS.get(colour, 'unknown colours')}: expected 16-bit RGB; programs "
+            "that convert pictures drop the lower bits, so use the original file"
+        )
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise UserError(damaged % "")
+    return pixels[..., ::-1]
 
 
 def _parse_pose(line: str, where: str) -> np.ndarray:

@@ -1,4 +1,5 @@
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from dopi_jax.formats import (
     write_kitti_poses,
     write_tum_trajectory,
 )
-from dopi_jax.png16 import encode_png16
 
 STANDING = "1 0 0 0 0 1 0 0 0 0 1 0"
 
@@ -115,8 +115,21 @@ def random_flow(shape=(6, 8)):
     return flow, rng.random(shape) < 0.7
 
 
+def png(pixels, depth, colour):
+    """The contents of a PNG file: unsigned integers [H, W, C], no prediction of pixels from their neighbours."""
+    rows = [b"\0" + row.astype(f">u{depth // 8}").tobytes() for row in pixels]
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], depth, colour, 0, 0, 0)
+    palette = [(b"PLTE", bytes(range(6)))] if colour == 3 else []
+    chunks = [(b"IHDR", header), *palette, (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
 def test_kitti_flow_by_hand(tmp_path):
-    (tmp_path / "flow.png").write_bytes(encode_png16(np.array([[[2**15 + 64, 2**15 - 32, 1], [0, 5, 0]]], np.uint16)))
+    pixels = np.array([[[2**15 + 64, 2**15 - 32, 1], [0, 5, 0]]], np.uint16)
+    (tmp_path / "flow.png").write_bytes(png(pixels, 16, 2))
     flow, valid = read_kitti_flow(tmp_path / "flow.png")
     np.testing.assert_array_equal(flow, [[[1, -0.5], [0, 0]]])
     np.testing.assert_array_equal(valid, [[True, False]])
@@ -161,10 +174,43 @@ def test_flo_layout_is_magic_width_height_and_pairs_row_by_row(tmp_path):
     assert struct.unpack("<12f", data[12:]) == (*range(10), 1e10, 1e10)
 
 
-def test_an_8_bit_flow_map_is_told(tmp_path):
-    Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "000000_10.png")
-    with pytest.raises(UserError, match=r"^flow map .*000000_10\.png is a PNG with 8-bit RGB: expected 16-bit RGB"):
+def test_other_programs_read_what_is_written(tmp_path):
+    """Pillow checks the file but keeps the upper bits only: flow in steps of 4 px, red, green and blue in their order."""
+    write_kitti_flow(tmp_path / "flow.png", np.array([[[8.0, -12.0], [0.0, 4.0]]]))
+    with Image.open(tmp_path / "flow.png") as stored:
+        np.testing.assert_array_equal(np.asarray(stored), [[[130, 125, 0], [128, 129, 0]]])
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "channels", "found"),
+    [(8, 2, 3, "8-bit RGB"), (8, 3, 1, "8-bit palette"), (16, 0, 1, "16-bit grey"), (16, 6, 4, "16-bit RGB and alpha")],
+)
+def test_other_kinds_of_png_are_told(tmp_path, depth, colour, channels, found):
+    (tmp_path / "000000_10.png").write_bytes(png(np.zeros((4, 5, channels), int), depth, colour))
+    with pytest.raises(UserError, match=rf"^flow map .*000000_10\.png is a PNG with {found}: expected 16-bit RGB"):
         read_kitti_flow(tmp_path / "000000_10.png")
+
+
+def test_what_is_no_png_is_told(tmp_path):
+    (tmp_path / "000000_10.png").write_bytes(b"PIEH")
+    with pytest.raises(UserError, match=r"^flow map .*000000_10\.png is not a PNG file: expected"):
+        read_kitti_flow(tmp_path / "000000_10.png")
+
+
+def test_a_damaged_flow_map_is_told_in_one_sentence(tmp_path, capfd):
+    path = tmp_path / "flow.png"
+    write_kitti_flow(path, random_flow((12, 10))[0])
+    whole = path.read_bytes()
+    for length in range(8, len(whole) - 12, 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"^flow map .*flow\.png is a damaged PNG file.*: copy or download it again$"):
+            read_kitti_flow(path)
+    changed = bytearray(whole)
+    changed[-40] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(UserError, match="damaged PNG file .*checksum"):
+        read_kitti_flow(path)
+    assert capfd.readouterr().err == "", "OpenCV says nothing of its own"
 
 
 @pytest.mark.parametrize("read", [read_kitti_flow, read_flo])

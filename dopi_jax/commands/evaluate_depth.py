@@ -6,9 +6,10 @@ from tqdm import tqdm
 
 from dopi_jax import evaluation, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.commands.left_out import LeftOut, depth_truth
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.selection import select_sequences
-from dopi_jax.data.velodyne import eigen_test_images, with_ground_truth
+from dopi_jax.data.velodyne import EvaluationImage, eigen_test_images, with_ground_truth
 from dopi_jax.errors import UserError
 
 _PROTOCOLS = ("cc", "monodepth2")
@@ -23,12 +24,22 @@ def evaluate(run: EvaluationRun) -> None:
       run: The run.
 
     Raises:
-      UserError: The run has no depth network, or no image of the list is at hand.
+      UserError: The run has no depth network, or no image of the list is at hand with ground truth that can be read.
     """
     run.require("depth")
-    images, expected = eigen_test_images(run.root)
+    images, expected = eigen_test_images(*run.roots)
     predict_disparity = predict.make_predict_disparity(run.config)
-    truths = [image.ground_truth() for image in images]
+    left_out = LeftOut()
+
+    def read(image: EvaluationImage) -> tuple[np.ndarray, np.ndarray]:
+        return depth_truth(image), read_image(image.image, run.image_size)
+
+    read_images = list(left_out.readable(tqdm(images, unit="scan"), read))
+    if not read_images:
+        raise left_out.all_of("Eigen test frames at hand")
+    left_out.tell()
+    images = [image for image, _ in read_images]
+    truths = [truth for _, (truth, _) in read_images]
     baselines = {
         "constant depth": evaluation.constant_depth_baseline(),
         "best depth per row": evaluation.row_profile_baseline(truths),
@@ -36,8 +47,7 @@ def evaluate(run: EvaluationRun) -> None:
     }
     candidates = {name: [depth] * len(images) for name, depth in baselines.items()} | {"dopi_jax": []}
     pictures = []
-    for image, truth in zip(tqdm(images, unit="image"), truths, strict=True):
-        pixels = read_image(image.image, run.image_size)
+    for _, (truth, pixels) in tqdm(read_images, unit="image"):
         disparity = np.asarray(predict_disparity(run.variables, network_input(pixels)[None]))[0]
         candidates["dopi_jax"].append(1 / disparity)
         pictures.append([pixels, visualization.depth_colours(disparity), _error_map(truth, 1 / disparity)])
@@ -52,21 +62,28 @@ def evaluate(run: EvaluationRun) -> None:
     means = {key: evaluation.average_depth_metrics(values) for key, values in per_image.items()}
     ours = {f"dopi_jax, {protocol} protocol": means["dopi_jax", protocol] for protocol in _PROTOCOLS}
     of_baselines = {name: means[name, "cc"] for name in baselines}
-    table = evaluation.depth_table(ours, len(images), expected, of_baselines)
+    table = evaluation.depth_table(ours, len(images), expected, of_baselines, left_out.reasons)
     rows = [
-        {"image": str(image.image.relative_to(run.root)), "protocol": protocol, **metrics}
+        {"image": _name(run, image), "protocol": protocol, **metrics}
         for protocol in _PROTOCOLS
         for image, metrics in zip(images, per_image["dopi_jax", protocol], strict=True)
     ]
     summary = {
         "evaluated": len(images),
         "expected": expected,
+        "left_out": left_out.reasons,
         **{protocol: means["dopi_jax", protocol] for protocol in _PROTOCOLS},
         "baselines": of_baselines,
     }
     run.write_results("depth", table, summary, rows)
     some = pictures[:: max(1, len(pictures) // _PICTURES)][:_PICTURES]
     Image.fromarray(visualization.stack_panels(some)).save(run.results_folder() / "depth.png")
+
+
+def _name(run: EvaluationRun, image: EvaluationImage) -> str:
+    """The frame's path below its data root."""
+    root = next(root for root in run.roots if image.image.is_relative_to(root))
+    return str(image.image.relative_to(root))
 
 
 def _error_map(truth: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -83,11 +100,18 @@ def _training_median(run: EvaluationRun) -> dict[str, np.ndarray]:
     images = []
     for selection in run.config.data.train:
         try:
-            sequences = select_sequences(run.root, selection)
+            sequences = select_sequences(run.roots, selection)
         except UserError:  # evaluated on a machine that has the test frames alone
             continue
         images += with_ground_truth(frame for sequence in sequences for frame in sequence.frames)
     if not images:
         return {}
-    some = images[:: -(-len(images) // _TRAINING_FRAMES)]
-    return {"training median": evaluation.pixel_median_baseline(image.ground_truth() for image in tqdm(some, unit="scan"))}
+    left_out = LeftOut()
+    some = tqdm(images[:: -(-len(images) // _TRAINING_FRAMES)], unit="scan")
+    truths = (truth for _, truth in left_out.readable(some, depth_truth))
+    try:
+        return {"training median": evaluation.pixel_median_baseline(truths)}
+    except UserError:  # none of them can be read
+        return {}
+    finally:
+        left_out.tell()

@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from dopi_jax import evaluation, formats, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.data.images import network_input, read_image
+from dopi_jax.data.selection import roots_with
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.data.sources.kitti_flow import FlowScene, FlowTruth
 
@@ -50,28 +52,37 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
       predict_rigid: Depth and pose networks; None if the run has none.
 
     Raises:
-      UserError: No scene is at hand, or a file of one is missing or wrong.
+      UserError: No scene is at hand, a frame or a calibration of one is missing or wrong, or the true flow of all.
     """
-    scenes = kitti_flow.training_scenes(run.root)
+    scenes = kitti_flow.training_scenes(roots_with(run.roots, kitti_flow.FOLDER)[0])
+    left_out = LeftOut()
     per_image, rows = {}, []
-    for index, scene in enumerate(tqdm(scenes, unit="pair")):
-        truth = scene.ground_truth()
-        flows = _predict(run, scene, truth.valid.shape, predict_flow, predict_rigid)
+
+    def read(scene: FlowScene) -> tuple[FlowTruth, np.ndarray]:
+        return scene.ground_truth(), _read_frames(run, scene)
+
+    readable = left_out.readable(tqdm(scenes, unit="pair"), read)
+    for evaluated, (scene, (truth, frames)) in enumerate(readable, start=1):
+        flows = _predict(run, scene, frames, truth.valid.shape, predict_flow, predict_rigid)
         regions = evaluation.flow_regions(truth.valid, truth.valid_noc, truth.moving)
         for label, flow in {_BASELINE: evaluation.zero_flow_baseline(truth.valid.shape), **flows}.items():
             metrics = evaluation.regional_flow_metrics(truth.flow, flow, regions)
             per_image.setdefault(label, []).append(metrics)
             rows += [{"scene": scene.name, "method": label, "region": name, **values} for name, values in metrics.items()]
-        if index % max(1, len(scenes) // _PICTURES) == 0:
+        if (evaluated - 1) % max(1, len(scenes) // _PICTURES) == 0:
             picture = _picture(scene, truth, next(iter(flows.values())))
             Image.fromarray(picture).save(run.results_folder() / f"flow_{scene.name}.png")
 
+    if not per_image:
+        raise left_out.all_of("pairs at hand")
+    left_out.tell()
     averages = {label: evaluation.average_flow_metrics(images) for label, images in per_image.items()}
     baselines = {_BASELINE: averages[_BASELINE]}
     ours = {label: averages[label] for label in averages if label != _BASELINE}
-    evaluated, expected = len(scenes), kitti_flow.SCENE_COUNT
-    tables = [evaluation.flow_table(ours, evaluated, expected, baselines), evaluation.flow_region_table(averages)]
-    summary = {"evaluated": evaluated, "expected": expected, **ours, "baselines": baselines}
+    counts = {"evaluated": evaluated, "expected": kitti_flow.SCENE_COUNT}
+    table = evaluation.flow_table(ours, **counts, baselines=baselines, left_out=left_out.reasons)
+    tables = [table, evaluation.flow_region_table(averages)]
+    summary = {**counts, "left_out": left_out.reasons, **ours, "baselines": baselines}
     run.write_results("flow", "\n\n".join(tables), summary, rows)
 
 
@@ -91,11 +102,12 @@ def write_submission(
     Raises:
       UserError: No scene of the test set is at hand, or a file of one is missing or wrong.
     """
-    scenes = kitti_flow.testing_scenes(run.root)
+    scenes = kitti_flow.testing_scenes(roots_with(run.roots, kitti_flow.FOLDER)[0])
     folder = run.results_folder() / "kitti_flow_submission"
     (folder / "flow").mkdir(parents=True, exist_ok=True)
     for scene in tqdm(scenes, unit="pair"):
-        flows = _predict(run, scene, scene.snippet.image_size, predict_flow, None if predict_flow else predict_rigid)
+        frames, shape = _read_frames(run, scene), scene.snippet.image_size
+        flows = _predict(run, scene, frames, shape, predict_flow, None if predict_flow else predict_rigid)
         formats.write_kitti_flow(folder / "flow" / scene.file_name, next(iter(flows.values())))
     archive = pathlib.Path(shutil.make_archive(f"{folder}.unfinished", "zip", folder))
     archive.replace(folder.with_suffix(".zip"))
@@ -104,16 +116,21 @@ def write_submission(
     return folder
 
 
+def _read_frames(run: EvaluationRun, scene: FlowScene) -> np.ndarray:
+    """Frames t-1, t and t+1 at the networks' size, uint8 [3, H, W, 3]."""
+    return np.stack([read_image(path, run.image_size) for path in scene.snippet.frames])
+
+
 def _predict(
     run: EvaluationRun,
     scene: FlowScene,
+    frames: np.ndarray,
     shape: tuple[int, int],
     predict_flow: FlowPredictor | None,
     predict_rigid: RigidPredictor | None,
 ) -> dict[str, np.ndarray]:
     """The flows [H, W, 2] of one scene at its native size, by label, the flow network's first."""
-    frames = [read_image(path, run.image_size) for path in scene.snippet.frames]
-    previous, target, following = network_input(np.stack(frames))
+    previous, target, following = network_input(frames)
     sources = np.stack([previous, following])
     flows = {_FLOW: predict_flow(target, sources)} if predict_flow else {}
     if predict_rigid:

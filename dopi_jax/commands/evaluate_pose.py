@@ -1,7 +1,6 @@
 """Camera motion on KITTI odometry: snippet ATE as in the paper's Table III, and whole trajectories."""
 
 import re
-import sys
 
 import numpy as np
 from PIL import Image
@@ -9,6 +8,7 @@ from tqdm import tqdm
 
 from dopi_jax import evaluation, formats, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import Sequence
@@ -27,16 +27,21 @@ def evaluate(run: EvaluationRun) -> None:
       run: The run; `config.data.pose_test` names the sequences.
 
     Raises:
-      UserError: The run has no pose network, none of the sequences is at hand, or one has no poses.
+      UserError: The run has no pose network, or of none of the sequences frames and true poses can be read.
     """
     run.require("pose")
     errors = {length: {} for length in _LENGTHS}
     straight = {length: {} for length in _LENGTHS}
     trajectories, rows = {}, []
-    for selection, sequence in _sequences(run):
+    left_out = LeftOut()
+
+    def read(selection: str) -> tuple[Sequence, np.ndarray, np.ndarray]:
+        sequence = select_sequences(run.roots, selection)[0]  # by its first camera
+        return sequence, _true_poses(run, selection, sequence), _read_frames(run, sequence)
+
+    for selection, (sequence, truth, frames) in left_out.readable(_selections(run), read):
         name = selection.partition(":")[2]
-        truth = _true_poses(run, selection, sequence)
-        motions = _predict_motions(run, sequence)
+        motions = _predict_motions(run, frames)
         triplets = evaluation.snippet_from_predictions(motions)
         snippets = {3: triplets, 5: evaluation.join_snippets(triplets)}
         for length in _LENGTHS:
@@ -63,7 +68,10 @@ def evaluate(run: EvaluationRun) -> None:
             **evaluation.trajectory_ate(truth, trajectory),
             **evaluation.kitti_odometry_errors(truth, aligned),
         }
-    tables = [evaluation.pose_table(errors[length], straight[length], length) for length in _LENGTHS]
+    if not trajectories:
+        raise left_out.all_of("sequences of config.data.pose_test")
+    left_out.tell()
+    tables = [evaluation.pose_table(errors[length], straight[length], length, left_out.reasons) for length in _LENGTHS]
     tables.append(evaluation.trajectory_table(trajectories))
     summary = {
         "ate": {
@@ -79,30 +87,30 @@ def evaluate(run: EvaluationRun) -> None:
             for length in _LENGTHS
         },
         "trajectory": trajectories,
+        "left_out": left_out.reasons,
     }
     run.write_results("pose", "\n\n".join(tables), summary, rows)
 
 
-def _sequences(run: EvaluationRun) -> list[tuple[str, Sequence]]:
-    """The sequences of config.data.pose_test that are at hand, each by its first camera."""
-    found, missing = [], []
-    for selection in run.config.data.pose_test:
+def _selections(run: EvaluationRun) -> tuple[str, ...]:
+    """config.data.pose_test, checked."""
+    selections = run.config.data.pose_test
+    if not selections:
+        raise UserError("config.data.pose_test is empty: name sequences such as kitti_odometry:09")
+    for selection in selections:
         if not selection.startswith(f"{kitti_odometry.FOLDER}:"):
             raise UserError(f"config.data.pose_test has {selection!r}: expected kitti_odometry:..., which has poses")
-        try:
-            found.append((selection, select_sequences(run.root, selection)[0]))
-        except UserError as error:
-            missing.append(str(error))
-    if not found:
-        raise UserError("; ".join(missing) or "config.data.pose_test is empty: name sequences such as kitti_odometry:09")
-    for message in missing:
-        print(f"note: left out: {message}", file=sys.stderr)
-    return found
+    return selections
+
+
+def _read_frames(run: EvaluationRun, sequence: Sequence) -> np.ndarray:
+    """All frames at the networks' size, uint8 [N, H, W, 3]."""
+    return np.stack([read_image(path, run.image_size) for path in tqdm(sequence.frames, unit="frame")])
 
 
 def _true_poses(run: EvaluationRun, selection: str, sequence: Sequence) -> np.ndarray:
     name = selection.partition(":")[2].partition("[")[0]
-    path = run.root / kitti_odometry.FOLDER / "poses" / f"{name}.txt"
+    path = kitti_odometry.poses_file(name, *run.roots)
     poses = formats.read_kitti_poses(path)
     if len(poses) <= max(sequence.numbers):
         raise UserError(
@@ -112,10 +120,9 @@ def _true_poses(run: EvaluationRun, selection: str, sequence: Sequence) -> np.nd
     return poses[list(sequence.numbers)]
 
 
-def _predict_motions(run: EvaluationRun, sequence: Sequence) -> np.ndarray:
-    """The motions [N-2, 2, 4, 4] from every inner frame to its neighbours."""
+def _predict_motions(run: EvaluationRun, frames: np.ndarray) -> np.ndarray:
+    """The motions [N-2, 2, 4, 4] from every inner frame of uint8 [N, H, W, 3] to its neighbours."""
     predict_poses = predict.make_predict_poses(run.config)
-    frames = np.stack([read_image(path, run.image_size) for path in tqdm(sequence.frames, unit="frame")])
     motions = []
     for start in tqdm(range(1, len(frames) - 1, _BATCH), unit="batch"):
         # The last batch is filled up with its last frame, so that every batch runs the same program.

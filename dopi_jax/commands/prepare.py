@@ -46,10 +46,8 @@ def run(options: argparse.Namespace) -> None:
         print(f"{entry['dataset']}:{entry['item']}  {entry['name']}  {entry['frames']} frames, {entry['snippets']} snippets")
     stored = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     left_out = f", {len(manifest['left_out'])} left out, see manifest.json" if manifest["left_out"] else ""
-    print(
-        f"{manifest['frames']} frames, {manifest['snippets']} snippets{left_out}, {stored / 2**20:.1f} MiB in {options.out}; "
-        f"train with --config.data.root={options.out}"
-    )
+    contents = f"{manifest['frames']} frames, {manifest['snippets']} snippets{left_out}, {stored / 2**20:.1f} MiB"
+    print(f"{contents} in {options.out}; train with --config.data.root={options.out}")
 
 
 def _parser() -> ArgumentParser:

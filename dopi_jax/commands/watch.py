@@ -1,51 +1,60 @@
 """How a run in training is looked at: validation metrics and pictures of each phase."""
 
-from collections.abc import Iterator, Sequence
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
 
 from dopi_jax import evaluation, predict, visualization
 from dopi_jax.augment import network_batch
+from dopi_jax.commands.left_out import LeftOut, depth_truth
 from dopi_jax.config import Config
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.pipeline import validation_batches
 from dopi_jax.data.snippets import Sequence as FrameSequence
 from dopi_jax.data.snippets import count_snippets
 from dopi_jax.data.sources import kitti_flow
-from dopi_jax.data.velodyne import with_ground_truth
+from dopi_jax.data.velodyne import EvaluationImage, with_ground_truth
 from dopi_jax.errors import UserError
 from dopi_jax.training import TrainState, network_variables
 
 _LIDAR_FRAMES = 50  # at most; more would hold up training
 _FLOW_SCENES = 50
+Item, Read = TypeVar("Item"), TypeVar("Read")
 
 
 class DepthPoseWatch:
     """Looks at a state of phase 1 through the validation snippets."""
 
     def __init__(self, config: Config, sequences: Sequence[FrameSequence]):
-        """Finds out which of the snippets have laser scans.
+        """Reads the laser scans that some of the snippets have; those that cannot be read are told and left out.
 
         Args:
           config: The experiment.
           sequences: What to validate on.
 
         Raises:
-          UserError: The best checkpoint is chosen by laser scans, and there are none.
+          UserError: The best checkpoint is chosen by laser scans, and there are none that can be read.
         """
         self._config = config
         self._sequences = sequences
         self._view = predict.make_view_snippets(config)
         self._predict_disparity = predict.make_predict_disparity(config)
         targets = [snippet.target for sequence in sequences for snippet in sequence.snippets()]
-        lidar = with_ground_truth(targets)
+        lidar = _spread(with_ground_truth(targets), _LIDAR_FRAMES)
         if config.train.best_by == "abs_rel" and not lidar:
             raise UserError(
                 "config.train.best_by is 'abs_rel', but no frame of config.data.validation has a laser scan: validate on "
                 "drives with velodyne_points, or choose 'photometric'"
             )
-        self._lidar = _spread(lidar, _LIDAR_FRAMES)
+        # Kept, so that no validation waits for them, nor a file that is damaged or removed later ends the training.
+
+        def read(frame: EvaluationImage) -> tuple[np.ndarray, np.ndarray]:
+            return _frame(config, frame.image), depth_truth(frame).astype(np.float32)
+
+        self._lidar = _read(config, lidar, "abs_rel", read)
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Returns mean diagnostics over the validation snippets, and depth metrics where their drives have laser scans."""
@@ -57,10 +66,9 @@ class DepthPoseWatch:
         if not self._lidar:
             return {}
         per_image = []
-        for frame in self._lidar:
-            image = network_input(read_image(frame.image, (self._config.data.height, self._config.data.width)))
-            depth = 1 / np.asarray(self._predict_disparity(variables, image[None]))[0]
-            per_image.append(evaluation.depth_metrics(frame.ground_truth(), depth))
+        for image, truth in self._lidar:
+            depth = 1 / np.asarray(self._predict_disparity(variables, network_input(image)[None]))[0]
+            per_image.append(evaluation.depth_metrics(truth, depth))
         means = evaluation.average_depth_metrics(per_image)
         return {name: means[name] for name in evaluation.DEPTH_METRICS}
 
@@ -74,7 +82,7 @@ class FlowWatch:
     """Looks at a state of phase 2 through the validation snippets, and the pairs with true flow where they are at hand."""
 
     def __init__(self, config: Config, sequences: Sequence[FrameSequence], scenes: Sequence[kitti_flow.FlowScene]):
-        """Takes note of what there is to look at.
+        """Reads the pairs with true flow; those that cannot be read are told and left out.
 
         Args:
           config: The experiment.
@@ -82,7 +90,7 @@ class FlowWatch:
           scenes: Pairs with true flow, maybe none.
 
         Raises:
-          UserError: The best checkpoint is chosen by true flow, and there is none.
+          UserError: The best checkpoint is chosen by true flow, and there is none that can be read.
         """
         if config.train.best_by == "epe" and not scenes:
             raise UserError(
@@ -91,7 +99,11 @@ class FlowWatch:
             )
         self._config = config
         self._sequences = sequences
-        self._scenes = _spread(scenes, _FLOW_SCENES)
+
+        def read(scene: kitti_flow.FlowScene) -> tuple[np.ndarray, kitti_flow.FlowTruth]:
+            return np.stack([_frame(config, path) for path in scene.snippet.frames]), scene.ground_truth()
+
+        self._scenes = _read(config, _spread(scenes, _FLOW_SCENES), "epe", read)
         self._view = predict.make_view_flow_snippets(config)
         self._predict_flow = predict.make_predict_flow(config)
 
@@ -105,10 +117,8 @@ class FlowWatch:
         if not self._scenes:
             return {}
         per_scene = []
-        for scene in self._scenes:
-            truth = scene.ground_truth()
-            frames = [read_image(path, (self._config.data.height, self._config.data.width)) for path in scene.snippet.frames]
-            previous, target, following = network_input(np.stack(frames))
+        for frames, truth in self._scenes:
+            previous, target, following = network_input(frames)
             flow = self._predict_flow(variables, target[None], np.stack([previous, following])[None])
             flow = evaluation.resize_flow(np.asarray(flow[0, 1]), truth.valid.shape)
             per_scene.append(evaluation.flow_metrics(truth.flow, flow, truth.valid))
@@ -124,6 +134,22 @@ def _batches(config: Config, sequences: Sequence[FrameSequence]) -> Iterator[dic
     size = min(config.train.batch_size, count_snippets(sequences))
     shape = config.data.height, config.data.width
     return map(network_batch, validation_batches(sequences, shape, size, config.train.validation_batches))
+
+
+def _frame(config: Config, path: pathlib.Path) -> np.ndarray:
+    return read_image(path, (config.data.height, config.data.width))
+
+
+def _read(config: Config, items: Sequence[Item], metric: str, read: Callable[[Item], Read]) -> list[Read]:
+    """What `read` gives of the items that have readable ground truth; at least one if `metric` is to choose the best."""
+    left_out = LeftOut()
+    found = [of_item for _, of_item in left_out.readable(items, read)]
+    if config.train.best_by == metric and not found:
+        raise UserError(
+            f"config.train.best_by is {metric!r}, but {left_out.all_of('files with ground truth')}; or choose 'photometric'"
+        )
+    left_out.tell()
+    return found
 
 
 def _mean_scalars(views: Iterator[dict]) -> dict[str, float]:

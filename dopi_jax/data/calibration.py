@@ -9,7 +9,10 @@ import pathlib
 
 import numpy as np
 
+from dopi_jax.data.intrinsics import check_intrinsics, intrinsics_of_stored
 from dopi_jax.errors import UserError
+
+_OFFICIAL = "use the official file of this recording"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,51 +22,63 @@ class CalibrationFile:
     Attributes:
       path: the file, for messages.
       values: key -> float64 vector.
+      texts: key -> what stands there instead of numbers, such as the date of calib_time.
     """
 
     path: pathlib.Path
     values: dict[str, np.ndarray]
+    texts: dict[str, str]
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "CalibrationFile":
-        """Reads a file of `key: numbers` lines; entries that are not numbers, such as calib_time, are left out.
+        """Reads a file of `key: numbers` lines.
 
         Raises:
-          UserError: the file does not exist or is not text.
+          UserError: the file does not exist, is empty or is not text.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except FileNotFoundError as error:
             raise UserError(f"calibration file {path} does not exist: unpack the calibration archive there") from error
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"calibration file {path} cannot be read ({error}): download it again") from error
-        values = {}
+        if not text.strip():
+            raise UserError(f"calibration file {path} is empty, expected lines such as 'P2: 718.856 0 ...': {_OFFICIAL}")
+        values, texts = {}, {}
         for line in text.splitlines():
-            key, _, numbers = line.partition(":")
-            try:
-                value = np.array([float(number) for number in numbers.split()])
-            except ValueError:
+            key, colon, numbers = (part.strip() for part in line.partition(":"))
+            if not colon:
                 continue
-            if value.size:
-                values[key.strip()] = value
-        return cls(path, values)
+            try:
+                values[key] = np.array([float(number) for number in numbers.split()])
+            except ValueError:
+                texts[key] = numbers
+        return cls(path, values, texts)
 
     def matrix(self, key: str, *shape: int) -> np.ndarray:
         """Returns the entry `key` as a float64 array of the given shape.
 
         Raises:
-          UserError: the entry is missing or has another number of values.
+          UserError: the entry is missing, has another number of values, or one that is no finite number.
         """
-        if key not in self.values:
+        expected = int(np.prod(shape))
+        if key in self.texts:
             raise UserError(
-                f"calibration file {self.path} has no {key} (found {', '.join(sorted(self.values)) or 'nothing'}): "
-                "use the official file of this recording"
+                f"calibration file {self.path}: {key} is {_shortened(self.texts[key])!r}, expected {expected} numbers with "
+                f"spaces between them and decimal points: {_OFFICIAL}"
             )
-        value, expected = self.values[key], int(np.prod(shape))
+        if key not in self.values:
+            found = ", ".join(sorted(map(_shortened, self.values))) or "nothing"
+            raise UserError(f"calibration file {self.path} has no {key} (found {found}): {_OFFICIAL}")
+        value = self.values[key]
         if value.size != expected:
             raise UserError(
-                f"calibration file {self.path}: {key} has {value.size} numbers, expected {expected}: "
-                "use the official file of this recording"
+                f"calibration file {self.path}: {key} has {value.size} numbers, expected {expected}: {_OFFICIAL}"
+            )
+        if not np.all(np.isfinite(value)):
+            raise UserError(
+                f"calibration file {self.path}: {key} has {value[~np.isfinite(value)][0]:g}, expected finite numbers: "
+                f"{_OFFICIAL}"
             )
         return value.reshape(shape)
 
@@ -89,10 +104,25 @@ class RawCalibration:
         """
         return cls(folder, CalibrationFile.read(folder / "calib_cam_to_cam.txt"))
 
+    def image_size(self, camera: int) -> tuple[int, int] | None:
+        """Returns S_rect, the (height, width) of the images that P_rect belongs to; None where the file has none.
+
+        Raises:
+          UserError: S_rect is no size.
+        """
+        key = f"S_rect_{camera:02d}"
+        if key not in self.cameras.values and key not in self.cameras.texts:
+            return None
+        width, height = self.cameras.matrix(key, 2)
+        if min(width, height) < 1:
+            raise UserError(
+                f"calibration file {self.cameras.path}: {key} is {width:g} {height:g}, expected a width and a height in "
+                f"pixels: {_OFFICIAL}"
+            )
+        return round(height), round(width)
+
     def intrinsics(self, camera: int, size: tuple[int, int]) -> np.ndarray:
         """Returns K of a rectified camera in pixels of an image of the given size.
-
-        P_rect belongs to images of the size S_rect; frames stored smaller to save space keep their right intrinsics.
 
         Args:
           camera: 0..3; 2 and 3 are the colour cameras.
@@ -102,13 +132,11 @@ class RawCalibration:
           float64 [3, 3].
 
         Raises:
-          UserError: P_rect of this camera is missing.
+          UserError: P_rect of this camera is missing or no camera, or the frames are no smaller copies of its images.
         """
-        intrinsics = self.cameras.matrix(f"P_rect_{camera:02d}", 3, 4)[:, :3]
-        if f"S_rect_{camera:02d}" not in self.cameras.values:
-            return intrinsics
-        width, height = self.cameras.matrix(f"S_rect_{camera:02d}", 2)
-        return scale_rows(intrinsics, size[0] / height, size[1] / width)
+        key = f"P_rect_{camera:02d}"
+        intrinsics = self.cameras.matrix(key, 3, 4)[:, :3]
+        return intrinsics_of_stored(intrinsics, self.image_size(camera), size, self.cameras.path, key)
 
     def pixels_from_velodyne(self, camera: int) -> np.ndarray:
         """Returns P_rect·R_rect_00·T_velo, which takes homogeneous laser points to pixels times depth.
@@ -117,18 +145,21 @@ class RawCalibration:
           camera: 0..3.
 
         Returns:
-          float64 [3, 4]; input in metres (x forward), output in native pixels and metres.
+          float64 [3, 4]; input in metres (x forward), output in metres and pixels of images of the size `image_size`.
 
         Raises:
-          UserError: calib_velo_to_cam.txt or one of the matrices is missing.
+          UserError: calib_velo_to_cam.txt or one of the matrices is missing, or P_rect is no camera.
         """
+        key = f"P_rect_{camera:02d}"
+        pixels_from_rectified = self.cameras.matrix(key, 3, 4)
+        check_intrinsics(pixels_from_rectified[:, :3], f"{key} of {self.cameras.path}", self.image_size(camera))
         velodyne = CalibrationFile.read(self.folder / "calib_velo_to_cam.txt")
         camera_from_velodyne = np.eye(4)
         camera_from_velodyne[:3, :3] = velodyne.matrix("R", 3, 3)
         camera_from_velodyne[:3, 3] = velodyne.matrix("T", 3)
         rectified_from_camera = np.eye(4)
         rectified_from_camera[:3, :3] = self.cameras.matrix("R_rect_00", 3, 3)
-        return self.cameras.matrix(f"P_rect_{camera:02d}", 3, 4) @ rectified_from_camera @ camera_from_velodyne
+        return pixels_from_rectified @ rectified_from_camera @ camera_from_velodyne
 
 
 def read_odometry_intrinsics(path: pathlib.Path, camera: int) -> np.ndarray:
@@ -139,17 +170,15 @@ def read_odometry_intrinsics(path: pathlib.Path, camera: int) -> np.ndarray:
       camera: 0..3.
 
     Returns:
-      float64 [3, 3] in native pixels.
+      float64 [3, 3] in pixels of the images that were calibrated, whose size the file does not say.
 
     Raises:
-      UserError: the file or the camera's line is missing.
+      UserError: the file or the camera's line is missing, or it is no camera.
     """
-    return CalibrationFile.read(path).matrix(f"P{camera}", 3, 4)[:, :3]
+    intrinsics = CalibrationFile.read(path).matrix(f"P{camera}", 3, 4)[:, :3]
+    check_intrinsics(intrinsics, f"P{camera} of {path}")
+    return intrinsics
 
 
-def scale_rows(intrinsics: np.ndarray, zoom_y: float, zoom_x: float) -> np.ndarray:
-    """Returns the intrinsics of an image resized by the two factors, float64 [3, 3].
-
-    The lineage of this method scales the whole rows, principal point included; so do we, for comparable numbers.
-    """
-    return np.diag([zoom_x, zoom_y, 1.0]) @ intrinsics
+def _shortened(text: str) -> str:
+    return text if len(text) <= 30 else f"{text[:30]}..."

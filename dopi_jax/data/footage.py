@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from dopi_jax.data.calibration import scale_rows
+from dopi_jax.data.intrinsics import scale_rows
 from dopi_jax.data.recording import Calibration, Recording
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.survey import LONGEST_STRIDE, survey
@@ -174,11 +174,11 @@ def _from_numbers(numbers: list[float], where: str, size: tuple[int, int]) -> np
         intrinsics = np.array(numbers).reshape(3, 3)
     else:
         raise UserError(f"{where} has {len(numbers)} numbers: expected 4 (fx fy cx cy, in pixels) or the 9 of a 3x3 matrix")
-    check_intrinsics(intrinsics, where, size)
+    check_plausible(intrinsics, where, size)
     return intrinsics
 
 
-def check_intrinsics(intrinsics: np.ndarray, where: str, size: tuple[int, int]) -> None:
+def check_plausible(intrinsics: np.ndarray, where: str, size: tuple[int, int]) -> None:
     """Checks that a matrix is a camera that may have taken frames of this size.
 
     Args:

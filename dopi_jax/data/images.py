@@ -1,21 +1,49 @@
 """Read one frame, with Pillow, as the lineage of this method does."""
 
+import contextlib
+import os
 import pathlib
+import struct
+from collections.abc import Iterator
+from typing import IO, Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from dopi_jax.errors import UserError
 
 # Pillow reports a damaged file by any of these, depending on where in the file the damage is.
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError)
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
+
+# How to turn a picture upright, by the orientation that its EXIF data says.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
-def read_image(path: str | pathlib.Path, size: tuple[int, int] | None = None, kept_rows: float = 1.0) -> np.ndarray:
-    """Reads a frame as RGB, resized on request by Pillow's antialiased bilinear filter.
+class Openable(Protocol):
+    """What opens like a `pathlib.Path`, and names itself in messages by `str()`."""
+
+    def open(self, mode: str) -> IO[bytes]:
+        """Opens it; mode is "rb"."""
+
+
+Source = str | os.PathLike | Openable
+
+
+def read_image(source: Source, size: tuple[int, int] | None = None, kept_rows: float = 1.0) -> np.ndarray:
+    """Reads a frame as RGB, upright, resized on request by Pillow's antialiased bilinear filter.
 
     Args:
-      path: an image file; grey is repeated to three channels.
+      source: an image file. Grey is repeated to three channels, 16 bits are rounded to 8, transparency is left out, and
+        the frame is turned as its EXIF data says.
       size: (height, width) in pixels to resize to; None keeps the stored size.
       kept_rows: share of the stored rows, from the top, that is used, in (0, 1]; with None as size, in whole rows.
 
@@ -23,13 +51,13 @@ def read_image(path: str | pathlib.Path, size: tuple[int, int] | None = None, ke
       uint8 [height, width, 3] in 0..255.
 
     Raises:
-      UserError: the file is missing, truncated or not an image.
+      UserError: the file is missing, truncated, not an image or too large a one, or holds several.
     """
-    try:
-        with Image.open(path.open('rb') if hasattr(path,'open') else path) as stored:
-            image = stored.convert("RGB")
-    except _DAMAGED as error:
-        raise _unreadable(path, error) from error
+    with _opened(source) as stored:
+        orientation = _orientation(stored)
+        image = _as_rgb(stored, source)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
     rows = kept_rows * image.height
     if size is None:
         image = image.crop((0, 0, image.width, round(rows)))
@@ -39,26 +67,85 @@ def read_image(path: str | pathlib.Path, size: tuple[int, int] | None = None, ke
     return np.array(image)
 
 
-def image_size(path: str | pathlib.Path) -> tuple[int, int]:
-    """Reads the (height, width) of a frame in pixels from its header, without decoding it.
+def image_size(source: Source) -> tuple[int, int]:
+    """Reads the (height, width) in pixels of a frame as `read_image` returns it, from the header, without decoding it.
 
     Args:
-      path: an image file.
+      source: an image file.
 
     Raises:
-      UserError: the file is missing or not an image.
+      UserError: the file is missing, not an image or too large a one, or holds several.
     """
+    with _opened(source) as stored:
+        turned = _orientation(stored) in _ON_ITS_SIDE
+        return (stored.width, stored.height) if turned else (stored.height, stored.width)
+
+
+def require_size(source: Source, size: tuple[int, int]) -> None:
+    """Refuses a frame of another size than the other frames of its sequence, for all of which one camera stands.
+
+    Args:
+      source: an image file.
+      size: (height, width) in pixels that it is to have as it is stored.
+
+    Raises:
+      UserError: it has another, or cannot be read.
+    """
+    found = image_size(source)
+    if found != size:
+        raise UserError(
+            f"image {source} has {found[1]}x{found[0]} pixels (width x height), expected {size[1]}x{size[0]} as the other "
+            "frames of its sequence: keep frames of different sizes in different sequences"
+        )
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    """The image, of which only the header has been read; told as a UserError if it, or what is done with it, fails."""
+    opener = pathlib.Path(source) if isinstance(source, str | os.PathLike) else source
     try:
-        with Image.open(path.open('rb') if hasattr(path,'open') else path) as stored:
-            return stored.height, stored.width
+        with opener.open("rb") as file, Image.open(file) as stored:
+            # A photograph with a smaller copy or depth beside it (MPO) shows the same scene in all of its pictures.
+            if getattr(stored, "is_animated", False) and stored.format != "MPO":
+                raise UserError(
+                    f"image {source} holds {stored.n_frames} pictures, expected one: save each as a file of its own, or "
+                    "give the recording as a video"
+                )
+            yield stored
+    except FileNotFoundError as error:
+        raise UserError(f"image {source} does not exist: restore it, or select other frames") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"image {source} has more than {2 * Image.MAX_IMAGE_PIXELS} pixels, more than a frame of a camera has: "
+            "make it smaller"
+        ) from error
     except _DAMAGED as error:
-        raise _unreadable(path, error) from error
+        known = not isinstance(error, UnidentifiedImageError)
+        reason = error if known else "not a picture of a known format"
+        raise UserError(
+            f"image {source} cannot be read ({reason}): the file is damaged; copy or download it again"
+        ) from error
 
 
-def _unreadable(path: str | pathlib.Path, error: Exception) -> UserError:
-    if not pathlib.Path(path).exists():
-        return UserError(f"image {path} does not exist: restore it, or select other frames")
-    return UserError(f"image {path} cannot be read ({error}): the file is damaged; copy or download it again")
+def _as_rgb(stored: Image.Image, source: Source) -> Image.Image:
+    if stored.mode.startswith("I;16"):  # Pillow would clip at 255
+        return Image.fromarray(np.rint(np.asarray(stored) / 257).astype(np.uint8)).convert("RGB")
+    if stored.mode in ("I", "F"):
+        raise UserError(
+            f"image {source} has one number of 32 bits a pixel, expected grey or colour of 8 or 16 bits: convert it"
+        )
+    if stored.mode == "P":  # of whose transparent colours Pillow warns on the direct way
+        return stored.convert("RGBA").convert("RGB")
+    return stored.convert("RGB")
+
+
+def _orientation(stored: Image.Image) -> int:
+    """1 for upright, else a key of `_UPRIGHT` if it is known; EXIF data that cannot be read says nothing."""
+    exif = Image.Exif()
+    with contextlib.suppress(*_DAMAGED):
+        exif.load(stored.info.get("exif", b""))
+        return exif.get(ExifTags.Base.Orientation, 1)
+    return 1
 
 
 def network_input(pixels: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from collections.abc import Sequence as ListOf
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.snippets import Sequence, require_snippets
 from dopi_jax.data.sources import SOURCES, kitti_flow, kitti_odometry, kitti_raw, prepared
+from dopi_jax.data.sources.choice import NoFrames
 from dopi_jax.errors import UserError
 
 DATA_FOLDERS = (*(name for name in SOURCES if name not in ("images", "video")), kitti_flow.FOLDER)
@@ -125,8 +126,13 @@ def select_sequences(
     sequences = []
     for item in choice.items:
         root = place_of[item]
-        is_prepared = prepared.is_prepared(root)
-        whole = prepared.read(root, dataset, item) if is_prepared else source.read(root, item, footage or Footage())
+        try:
+            is_prepared = prepared.is_prepared(root)
+            whole = prepared.read(root, dataset, item) if is_prepared else source.read(root, item, footage or Footage())
+        except NoFrames:
+            if not choice.whole:
+                raise
+            continue
         for sequence in whole:
             part = sequence.part(_places(first, last, sequence.whole_length or len(sequence)))
             sequences.append(dataclasses.replace(part, origin=(dataset, item)))

@@ -7,12 +7,13 @@ from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 
-from dopi_jax.data.calibration import scale_rows
+from dopi_jax.data.images import image_size
+from dopi_jax.data.intrinsics import scale_rows
 from dopi_jax.data.recording import Recording
 from dopi_jax.errors import UserError
 
 # Official sets come as .png; .jpg copies save two thirds of the disk. Where both are there, the original is used.
-FRAME_SUFFIXES = (".png", ".jpg")
+FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")  # in lower or upper case
 
 
 class Frame(Protocol):
@@ -67,6 +68,7 @@ class Sequence:
       whole_length: how many frames the whole sequence has; 0 if this is it.
       origin: data set and item that a selection found it by, such as ("kitti_raw", "2011_09_26_drive_0095").
       recording: what a look at one's own footage has shown; None for the frames of a data set.
+      standing: how many frames were left out because the car stands still on them.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Sequence:
     whole_length: int = 0
     origin: tuple[str, str] = ("", "")
     recording: Recording | None = None
+    standing: int = 0
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -92,9 +95,10 @@ class Sequence:
             self.piece(kept), places=tuple(own[index] for index in kept), whole_length=self.whole_length or len(self)
         )
 
-    def without(self, numbers: frozenset[int]) -> "Sequence":
-        """Returns the sequence without the frames of these numbers; what is left counts as the whole."""
-        return self.piece([index for index, number in enumerate(self.numbers) if number not in numbers])
+    def without(self, standing: frozenset[int]) -> "Sequence":
+        """Returns the sequence without the frames of these numbers, on which the car stands still."""
+        kept = [index for index, number in enumerate(self.numbers) if number not in standing]
+        return dataclasses.replace(self.piece(kept), standing=self.standing + len(self) - len(kept))
 
     def piece(self, indices: Iterable[int]) -> "Sequence":
         """Returns some of the frames, by their index here, as a whole sequence of its own."""
@@ -135,17 +139,72 @@ def require_snippets(sequence: Sequence) -> Sequence:
     Raises:
       UserError: fewer than three frames, or no three of them consecutive.
     """
+    if sequence.standing and not sequence.frames:
+        raise UserError(
+            f"sequence {sequence.name} has no frame to learn from: the car stands still on all of its {sequence.standing}, "
+            "by the list of static frames; select another drive"
+        )
+    beside = f" beside {sequence.standing} on which the car stands still" if sequence.standing else ""
     if len(sequence) < 3:
         raise UserError(
-            f"sequence {sequence.name} has {len(sequence)} frames, expected at least 3 for a snippet (t-1, t, t+1): "
+            f"sequence {sequence.name} has {len(sequence)} frames{beside}, expected at least 3 for a snippet (t-1, t, t+1): "
             "select more frames"
         )
     if not sequence.snippets():
         raise UserError(
-            f"sequence {sequence.name} has {len(sequence)} frames but no 3 of them have consecutive numbers, expected "
-            "at least one snippet (t-1, t, t+1): select other frames"
+            f"sequence {sequence.name} has {len(sequence)} frames{beside} but no 3 of them have "
+            "consecutive numbers, expected at least one snippet (t-1, t, t+1): select other frames"
         )
     return sequence
+
+
+def frame_size(frames: Iterable[pathlib.Path]) -> tuple[int, int]:
+    """Reads the (height, width) in pixels of the frames of a sequence, from the first and the last.
+
+    Args:
+      frames: image files, at least one; those that cannot be read are passed over, up to all but one.
+
+    Raises:
+      UserError: the first and the last have different sizes, or none can be read.
+    """
+    frames = list(frames)
+    first, size = _first_readable(frames)
+    last, other = _first_readable(frames[::-1])
+    if other != size:
+        raise UserError(
+            f"frames of one sequence have different sizes (width x height), {first} {size[1]}x{size[0]} pixels and {last} "
+            f"{other[1]}x{other[0]}, expected one, for which one camera stands: put them into different sequences"
+        )
+    return size
+
+
+def _first_readable(frames: list[pathlib.Path]) -> tuple[pathlib.Path, tuple[int, int]]:
+    """The first frame whose header can be read, and its size."""
+    errors = []
+    for path in frames:
+        try:
+            return path, image_size(path)
+        except UserError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def frame_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Lists the frames of a folder by name without suffix, rising; where there are several, the original.
+
+    A hidden file is none: macOS leaves one, such as ._0000000000.png, beside each that it copies to other file systems.
+
+    Args:
+      folder: holds frames; it need not exist.
+
+    Returns:
+      Name without suffix -> file.
+    """
+    paths = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+    frames = [path for path in paths if path.suffix.lower() in FRAME_SUFFIXES]
+    # The preferred one comes last, and so stays.
+    frames.sort(key=lambda path: (path.stem, -FRAME_SUFFIXES.index(path.suffix.lower()), path.name))
+    return {path.stem: path for path in frames}
 
 
 def numbered_frames(folder: pathlib.Path) -> dict[int, pathlib.Path]:
@@ -157,12 +216,22 @@ def numbered_frames(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     Returns:
       Frame number -> file.
     """
-    frames: dict[int, pathlib.Path] = {}
-    if not folder.is_dir():
-        return frames
-    for path in folder.iterdir():
-        if path.suffix in FRAME_SUFFIXES and path.stem.isdecimal():
-            known = frames.get(int(path.stem))
-            if known is None or FRAME_SUFFIXES.index(path.suffix) < FRAME_SUFFIXES.index(known.suffix):
-                frames[int(path.stem)] = path
-    return dict(sorted(frames.items()))
+    frames = frame_files(folder)
+    return dict(sorted((int(name), path) for name, path in frames.items() if name.isdecimal()))
+
+
+def ignored_files(folder: pathlib.Path, example: str) -> str:
+    """Says for a message why a folder has no frames although it has files; "" if it has none.
+
+    Args:
+      folder: where frames were looked for; it need not exist.
+      example: the name of a frame.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    if not names:
+        return ""
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"; the files in {folder} ({some}) are no frames by their names, expected such as {example} with one of "
+        f"{', '.join(FRAME_SUFFIXES)}"
+    )

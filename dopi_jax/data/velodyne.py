@@ -5,6 +5,7 @@ points with x >= 0, pixel = round(u) - 1 (a relic of 1-based indices), the neare
 a slip of one column in what counts as meeting.
 """
 
+import itertools
 import pathlib
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -14,7 +15,8 @@ import numpy as np
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import RawCalibration
 from dopi_jax.data.images import image_size
-from dopi_jax.data.snippets import numbered_frames
+from dopi_jax.data.intrinsics import is_scaled
+from dopi_jax.data.snippets import Frame, numbered_frames
 from dopi_jax.data.sources import kitti_raw
 from dopi_jax.errors import UserError
 
@@ -28,8 +30,17 @@ class EvaluationImage(NamedTuple):
     camera: int
 
     def ground_truth(self) -> np.ndarray:
-        """Returns `ground_truth_depth` at the frame's native size."""
-        return ground_truth_depth(self.scan, self.calibration, self.camera, image_size(self.image))
+        """Returns `ground_truth_depth` at the size that the camera was calibrated for.
+
+        That is the native size of the frame; of one that is stored smaller, too, so that its errors are those of the field.
+
+        Raises:
+          UserError: the frame, the scan or the calibration is missing or damaged, or the frame is no smaller copy.
+        """
+        stored = image_size(self.image)
+        native = self.calibration.image_size(self.camera) or stored
+        is_scaled(native, stored, self.calibration.cameras.path)
+        return ground_truth_depth(self.scan, self.calibration, self.camera, native)
 
 
 def read_scan(path: pathlib.Path) -> np.ndarray:
@@ -42,18 +53,18 @@ def read_scan(path: pathlib.Path) -> np.ndarray:
       float32 [N, 4]: x forward, y left, z up in metres, and reflectance in 0..1.
 
     Raises:
-      UserError: the file is missing or not a whole number of points.
+      UserError: the file is missing, empty or not a whole number of points.
     """
     try:
-        values = np.fromfile(path, dtype=np.float32)
+        data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"laser scan {path} cannot be read ({error}): download the drive again") from error
-    if path.stat().st_size % 16:
+        raise UserError(f"laser scan {path} cannot be read ({error.strerror}): download the drive again") from error
+    if not data or len(data) % 16:
         raise UserError(
-            f"laser scan {path} has {path.stat().st_size} bytes, expected a multiple of 16 (4 float32 a point): "
+            f"laser scan {path} has {len(data)} bytes, expected a multiple of 16 (4 float32 a point): "
             "the file is damaged; download the drive again"
         )
-    return values.reshape(-1, 4)
+    return np.frombuffer(data, "<f4").reshape(-1, 4)
 
 
 def ground_truth_depth(
@@ -93,11 +104,11 @@ def ground_truth_depth(
     return np.maximum(image, 0.0)  # points just behind the camera, ahead of the laser, have negative depth
 
 
-def with_ground_truth(images: Iterable[pathlib.Path]) -> list[EvaluationImage]:
+def with_ground_truth(images: Iterable[Frame]) -> list[EvaluationImage]:
     """Finds the laser scans that belong to frames.
 
     Args:
-      images: files of frames; those that are not of KITTI raw, or whose drive has no scan of their number, are left out.
+      images: frames; those that are no files of KITTI raw, or whose drive has no scan of their number, are left out.
 
     Returns:
       The frames with a scan.
@@ -107,6 +118,8 @@ def with_ground_truth(images: Iterable[pathlib.Path]) -> list[EvaluationImage]:
     """
     found, calibrations = [], {}
     for image in images:
+        if not isinstance(image, pathlib.Path) or image.parent.name != "data":
+            continue
         drive = image.parents[2]
         scan = drive / "velodyne_points" / "data" / f"{image.stem}.bin"
         if scan.is_file():
@@ -117,24 +130,25 @@ def with_ground_truth(images: Iterable[pathlib.Path]) -> list[EvaluationImage]:
     return found
 
 
-def eigen_test_images(root: pathlib.Path) -> tuple[list[EvaluationImage], int]:
-    """Finds the frames of the Eigen test list that are at hand with their laser scan.
+def eigen_test_images(*roots: pathlib.Path) -> tuple[list[EvaluationImage], int]:
+    """Finds the frames of the Eigen test list that are at hand, of drives with laser scans.
 
     Args:
-      root: the data root.
+      *roots: the data roots.
 
     Returns:
-      The frames at hand, by drive and frame number, and how many the whole list has (697).
+      The frames at hand, by root, drive and frame number, and how many the whole list has (697). The scan of one may be
+      missing.
 
     Raises:
       UserError: none is at hand, or the calibration of a drive's day is missing.
     """
     images = []
-    for drive, numbers in sorted(splits.eigen_test_frames().items()):
+    for root, (drive, numbers) in itertools.product(roots, sorted(splits.eigen_test_frames().items())):
         frames = numbered_frames(kitti_raw.frames_folder(root, drive, splits.EIGEN_TEST_CAMERA))
         scans = kitti_raw.drive_folder(root, drive) / "velodyne_points" / "data"
-        at_hand = [n for n in numbers if n in frames and (scans / f"{n:010d}.bin").is_file()]
-        if at_hand:
+        at_hand = [n for n in numbers if n in frames]
+        if at_hand and scans.is_dir():
             calibration = RawCalibration.read(kitti_raw.drive_folder(root, drive).parent)
             images += [
                 EvaluationImage(frames[n], scans / f"{n:010d}.bin", calibration, splits.EIGEN_TEST_CAMERA) for n in at_hand
@@ -142,7 +156,7 @@ def eigen_test_images(root: pathlib.Path) -> tuple[list[EvaluationImage], int]:
     if not images:
         raise UserError(
             f"none of the {splits.EIGEN_TEST_COUNT} Eigen test frames is at hand, looked for image_02 and "
-            f"velodyne_points of 28 drives such as {kitti_raw.drive_folder(root, min(splits.eigen_test_scenes()))}: "
+            f"velodyne_points of 28 drives such as {kitti_raw.drive_folder(roots[0], min(splits.eigen_test_scenes()))}: "
             f"{kitti_raw.HOW_TO_GET}"
         )
     return images, splits.EIGEN_TEST_COUNT

@@ -11,6 +11,7 @@ from dopi_jax.evaluation.depth import (
     constant_depth_baseline,
     depth_metrics,
     pixel_median_baseline,
+    require_ground_truth,
     row_profile_baseline,
 )
 from dopi_jax.evaluation.flow import (
@@ -72,6 +73,7 @@ __all__ = [
     "pose_table",
     "regional_flow_metrics",
     "render_table",
+    "require_ground_truth",
     "resize_flow",
     "row_profile_baseline",
     "sliding_snippet_ate",

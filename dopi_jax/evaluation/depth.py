@@ -50,13 +50,7 @@ def depth_metrics(
         raise UserError("predicted depth has values that are not finite or not above 0: expected positive depths")
     if not 0 < min_depth < max_depth:
         raise UserError(f"depth range is ({min_depth}, {max_depth}): expected 0 < min_depth < max_depth")
-    mask = _evaluated_pixels(gt, min_depth, max_depth, crop)
-    if not mask.any():
-        raise UserError(
-            f"ground truth depth has no value between {min_depth} and {max_depth} m inside the crop {crop!r}: "
-            "leave this frame out of the evaluation"
-        )
-
+    mask = require_ground_truth(gt, min_depth, max_depth, crop)
     truth = gt[mask]
     if protocol == "cc":
         resized = np.clip(_resize_cubic(pred, gt.shape)[mask], min_depth, max_depth)
@@ -69,6 +63,26 @@ def depth_metrics(
     else:
         raise UserError(f"protocol is {protocol!r}: expected 'cc' or 'monodepth2'")
     return {**_errors(truth, scaled), "scale": float(scale)}
+
+
+def require_ground_truth(
+    gt: np.ndarray, min_depth: float = 1e-3, max_depth: float = 80.0, crop: str | None = "garg"
+) -> np.ndarray:
+    """Refuses ground truth that has nothing to be evaluated; arguments as `depth_metrics` takes them.
+
+    Returns:
+      Boolean [H, W], the pixels to evaluate.
+
+    Raises:
+      UserError: there is none.
+    """
+    mask = _evaluated_pixels(_depth_map("ground truth", gt), min_depth, max_depth, crop)
+    if not mask.any():
+        raise UserError(
+            f"ground truth depth has no value between {min_depth} and {max_depth} m inside the crop {crop!r}: "
+            "leave this frame out of the evaluation"
+        )
+    return mask
 
 
 def average_depth_metrics(per_image: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from dopi_jax.evaluation.depth import DEPTH_METRICS
 Cell = str | int | float | None
 FlowAverages = Mapping[str, Mapping[str, float]]  # by region, from `average_flow_metrics`
 
+_REASONS = 5
 _DEPTH_HEADERS = ("AbsRel", "SqRel", "RMSE", "RMSElog", "a1", "a2", "a3")
 
 
@@ -63,6 +64,7 @@ def depth_table(
     evaluated: int,
     expected: int,
     baselines: Mapping[str, Mapping[str, float]] | None = None,
+    left_out: Sequence[str] = (),
 ) -> str:
     """Puts depth results beside the paper's Tables I and II.
 
@@ -71,6 +73,7 @@ def depth_table(
       evaluated: number of images of the test list that were evaluated.
       expected: number of images on the test list.
       baselines: the same for what a result must beat, such as a constant depth.
+      left_out: why images at hand were not evaluated, one sentence each.
 
     Returns:
       The table, and below it how far the predicted scale varies from image to image.
@@ -87,7 +90,7 @@ def depth_table(
         rows += [None, *(line(label, metrics) for label, metrics in baselines.items())]
     rows += [None, *(line(label, metrics) for label, metrics in ours.items())]
 
-    coverage = f"{evaluated} of {expected} images of the Eigen test list"
+    coverage = f"{evaluated} of {expected} images of the Eigen test list{_count(left_out)}"
     table = render_table(f"Depth, KITTI, cap 80 m: {coverage}", ["Method", "Sup.", "Data", *_DEPTH_HEADERS], rows)
     notes = ["Trained on K: KITTI, CS: Cityscapes. The rows from Basic on are the paper's ablation, Table II."]
     notes += [
@@ -97,10 +100,15 @@ def depth_table(
     ]
     if evaluated < expected:
         notes.append(f"Only {evaluated} of {expected}: not comparable with the paper's rows, which are for all.")
-    return "\n".join([table, *notes])
+    return "\n".join([table, *notes, *_reasons(left_out)])
 
 
-def pose_table(ours: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray], length: int = 3) -> str:
+def pose_table(
+    ours: Mapping[str, np.ndarray],
+    baseline: Mapping[str, np.ndarray],
+    length: int = 3,
+    left_out: Sequence[str] = (),
+) -> str:
     """Puts snippet ATEs beside the paper's Table III.
 
     Args:
@@ -108,6 +116,7 @@ def pose_table(ours: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray
         "03 (600-800)", gets a column of its own.
       baseline: the same for `straight_ahead_baseline` on the same snippets.
       length: frames in a snippet.
+      left_out: why sequences were not evaluated, one sentence each.
 
     Returns:
       The table, mean ± standard deviation over snippets in metres.
@@ -125,13 +134,16 @@ def pose_table(ours: Mapping[str, np.ndarray], baseline: Mapping[str, np.ndarray
     rows += [None, line("straight ahead, constant speed", baseline), line("dopi_jax", ours)]
 
     headers = ["Method", *(f"Seq. {s}" for s in sequences)]
-    table = render_table(f"ATE in metres, {length}-frame snippets, KITTI odometry: mean ± std", headers, rows)
+    table = render_table(
+        f"ATE in metres, {length}-frame snippets, KITTI odometry: mean ± std{_count(left_out)}", headers, rows
+    )
     counts = ", ".join(f"{name}: {len(ours[name])}" for name in sequences if name in ours)
     return "\n".join(
         [
             table,
             f"Snippets evaluated: {counts}.",
             "The paper's own row is for 3 frames, several others for 5; ATEs of different lengths do not compare.",
+            *_reasons(left_out),
         ]
     )
 
@@ -167,6 +179,7 @@ def flow_table(
     evaluated: int,
     expected: int,
     baselines: Mapping[str, FlowAverages] | None = None,
+    left_out: Sequence[str] = (),
 ) -> str:
     """Puts flow results beside the paper's Tables IV and V.
 
@@ -176,6 +189,7 @@ def flow_table(
       evaluated: number of pairs of the KITTI 2015 training set that were evaluated.
       expected: number of pairs in that set.
       baselines: the same for what a result must beat, such as no motion at all.
+      left_out: why pairs at hand were not evaluated, one sentence each.
 
     Returns:
       The table: all pixels with ground truth, mean over pairs.
@@ -189,7 +203,7 @@ def flow_table(
     if baselines:
         rows += [None, *(measured(label, averages) for label, averages in baselines.items())]
     rows += [None, *(measured(label, averages) for label, averages in ours.items())]
-    title = f"Optical flow, KITTI 2015: {evaluated} of {expected} pairs of the training set"
+    title = f"Optical flow, KITTI 2015: {evaluated} of {expected} pairs of the training set{_count(left_out)}"
     table = render_table(title, ["Method", "EPE", "F1", "F1 on test set"], rows, decimals=2)
     notes = [
         "F1: percent of pixels off by more than 3 px and 5 %. The rows from Basic on are the paper's ablation, Table V.",
@@ -197,7 +211,7 @@ def flow_table(
     ]
     if evaluated < expected:
         notes.append(f"Only {evaluated} of {expected}: not comparable with the paper's rows, which are for all.")
-    return "\n".join([table, *notes])
+    return "\n".join([table, *notes, *_reasons(left_out)])
 
 
 def flow_region_table(results: Mapping[str, FlowAverages]) -> str:
@@ -216,6 +230,16 @@ def flow_region_table(results: Mapping[str, FlowAverages]) -> str:
     title = "By region: mean over pairs as in the paper's lineage, and pooled over pixels as on the KITTI server"
     note = "noc, occ: what stays inside the next image, and what leaves it; moving, static: by the object maps, if at hand."
     return "\n".join([render_table(title, headers, rows[1:], decimals=2), note])
+
+
+def _count(left_out: Sequence[str]) -> str:
+    return f", {len(left_out)} left out" if left_out else ""
+
+
+def _reasons(left_out: Sequence[str]) -> list[str]:
+    """Lines below a table, of which a few must do."""
+    lines = [f"Left out: {reason}" for reason in left_out[:_REASONS]]
+    return lines + ([f"Left out: {len(left_out) - _REASONS} more"] if len(left_out) > _REASONS else [])
 
 
 def _test_f1(row: Mapping[str, Cell]) -> str:

@@ -1,10 +1,11 @@
+import contextlib
 import subprocess
 import sys
 
 import pytest
 
 from dopi_jax.data import splits
-from dopi_jax.data.selection import find_data_root, select_sequences
+from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.data.snippets import count_snippets
 from dopi_jax.errors import UserError
 
@@ -69,6 +70,30 @@ def test_test_scene_is_refused_for_training_only(many_drives, drive):
 def test_range_counts_positions_in_each_sequence(many_drives, text, kept):
     for sequence in select_sequences(many_drives, f"kitti_raw:2011_09_26_drive_0001{text}"):
         assert sequence.numbers == tuple(kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("[:90%]", range(20, 29)), ("[90%:]", [29]), ("[25%:-4]", range(22, 26)), ("[-30%:]", range(27, 30))],
+)
+def test_ranges_in_percent(kitti, text, kept):
+    kitti.odometry("03", range(20, 30), cameras=(2,))
+    with contextlib.suppress(UserError):  # the last ones hold no snippet
+        (sequence,) = select_sequences(kitti.root, f"kitti_odometry:03{text}")
+        assert sequence.numbers == tuple(kept)
+
+
+def test_several_roots_are_one(kitti, tmp_path_factory, kitti_folder):
+    """What either has is at hand, and of what both have the first one's is read."""
+    kitti.odometry("03", range(20, 30), cameras=(2,))
+    other = kitti_folder(tmp_path_factory.mktemp("other"))
+    other.odometry("03", range(3), cameras=(2,))
+    other.odometry("04", range(4), cameras=(2,))
+    roots = find_data_roots(f"{kitti.root}, {other.root}")
+    sequences = select_sequences(roots, "kitti_odometry:train")
+    assert [(sequence.name, len(sequence)) for sequence in sequences] == [("03_2", 10), ("04_2", 4)]
+    with pytest.raises(UserError, match="no data at gone"):
+        find_data_roots(f"{kitti.root},gone")
 
 
 @pytest.mark.parametrize(
@@ -142,24 +167,24 @@ def test_no_warning_without_cause(many_drives, kitti):
 def test_root_is_the_argument_else_the_environment(kitti, tmp_path_factory, monkeypatch):
     kitti.odometry("00", range(3))
     monkeypatch.setenv("DOPI_DATA", str(kitti.root))
-    assert find_data_root() == kitti.root
+    assert find_data_roots() == (kitti.root,)
     empty = tmp_path_factory.mktemp("empty")
-    with pytest.raises(UserError, match=rf"{empty} \(from --config.data.root\): the folder has none of kitti_raw/"):
-        find_data_root(str(empty))
+    with pytest.raises(UserError, match=rf"{empty} \(from --config.data.root\): it has none of kitti_raw/"):
+        find_data_roots(str(empty))
     monkeypatch.setenv("DOPI_DATA", str(empty / "gone"))
-    assert find_data_root(str(kitti.root)) == kitti.root
-    with pytest.raises(UserError, match=r"gone \(from the environment variable DOPI_DATA\): the folder does not exist"):
-        find_data_root()
+    assert find_data_roots(str(kitti.root)) == (kitti.root,)
+    with pytest.raises(UserError, match=r"gone \(from the environment variable DOPI_DATA\): it does not exist"):
+        find_data_roots()
 
 
 def test_no_root_says_how_to_set_and_get_it(monkeypatch):
     monkeypatch.delenv("DOPI_DATA", raising=False)
     with pytest.raises(UserError, match=r"--config\.data\.root or the environment variable DOPI_DATA.*raw_data_downl"):
-        find_data_root()
+        find_data_roots()
 
 
 def test_real_extracts(shared):
-    root = find_data_root(str(shared / "data"))
+    root = find_data_roots(str(shared / "data"))
     (drive,) = select_sequences(root, "kitti_raw:eigen", for_training=True)
     assert drive.name == "2011_09_26_drive_0095_02" and len(drive) == 268
     (grey,) = select_sequences(root, "kitti_odometry:train[540:600]", for_training=True)

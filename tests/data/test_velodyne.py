@@ -63,8 +63,37 @@ def test_damaged_scan_is_named(tmp_path):
     (tmp_path / "cut.bin").write_bytes(b"\0" * 35)
     with pytest.raises(UserError, match=r"cut\.bin has 35 bytes, expected a multiple of 16"):
         read_scan(tmp_path / "cut.bin")
-    with pytest.raises(UserError, match=r"gone\.bin cannot be read"):
+    (tmp_path / "empty.bin").touch()
+    with pytest.raises(UserError, match=r"laser scan .*empty\.bin has 0 bytes, expected a multiple of 16"):
+        read_scan(tmp_path / "empty.bin")
+    with pytest.raises(UserError, match=r"gone\.bin cannot be read \(No such file or directory\)"):
         read_scan(tmp_path / "gone.bin")
+
+
+def test_frames_stored_smaller_have_the_same_truth(kitti):
+    """It is made at the size that was calibrated, whatever the frame's."""
+    kitti.drive(DRIVE, [0], cameras=(2,))
+    kitti.scans(DRIVE, [0])
+    (native,), _ = eigen_test_images(kitti.root)
+    truth = native.ground_truth()
+    assert truth.shape == (37, 124) and truth.any()
+    kitti.drive(DRIVE, [0], cameras=(2,), size=(74, 248))
+    with pytest.warns(UserWarning, match="is for images of 124x37 pixels .*, the frames have 248x74"):
+        np.testing.assert_array_equal(native.ground_truth(), truth)
+    kitti.drive(DRIVE, [0], cameras=(2,), size=(37, 148))
+    with pytest.raises(UserError, match=r"calib_cam_to_cam\.txt is for images of 124x37 .*, 19% wider"):
+        native.ground_truth()
+
+
+def test_a_test_frame_without_its_scan_is_listed_where_the_drive_has_scans(kitti):
+    kitti.drive(DRIVE, range(5), cameras=(2,))
+    with pytest.raises(UserError, match="none of the 697 Eigen test frames"):
+        eigen_test_images(kitti.root)
+    kitti.scans(DRIVE, [0, 4])
+    images, _ = eigen_test_images(kitti.root)
+    assert [int(image.image.stem) for image in images] == [0, 2, 4]
+    with pytest.raises(UserError, match=r"laser scan .*0000000002\.bin cannot be read"):
+        images[1].ground_truth()
 
 
 @pytest.mark.parametrize("frame", [0, 26])

@@ -184,7 +184,7 @@ def test_odometry_sequences_train_and_test(root, streets):
 
 def test_odometry_poses_are_the_streets(root, streets):
     for name, street in streets["kitti_odometry"].items():
-        poses = read_kitti_poses(odometry_reader.poses_file(root, name))
+        poses = read_kitti_poses(odometry_reader.poses_file(name, root))
         np.testing.assert_allclose(poses[0], np.eye(4), atol=1e-9)
         for target in range(street.frames - 1):
             motion = np.linalg.inv(poses[target + 1]) @ poses[target]
@@ -306,6 +306,6 @@ def test_the_command(tmp_path):
 
 
 def test_drives_are_listed(root):
-    assert raw_reader.list_drives(root) == sorted(
+    assert raw_reader.items(root) == sorted(
         [*kitti_raw.TRAINING_DRIVES, kitti_raw.VALIDATION_DRIVE, *kitti_raw.TEST_DRIVES]
     )

@@ -18,8 +18,8 @@ import warnings
 import numpy as np
 
 from dopi_jax.data.footage import Footage
-from dopi_jax.data.images import image_size
-from dopi_jax.data.snippets import FRAME_SUFFIXES, Sequence
+from dopi_jax.data.intrinsics import intrinsics_of_stored
+from dopi_jax.data.snippets import Sequence, frame_files, frame_size, ignored_files
 from dopi_jax.data.sources.choice import Choice, some
 from dopi_jax.errors import UserError
 
@@ -31,6 +31,9 @@ HOW_TO_GET = (
 )
 
 _FRAMES, _CAMERAS, _VEHICLES = "leftImg8bit_sequence", "camera", "vehicle_sequence"
+# (height, width) of the official frames, which a camera file does not say. It belongs to them if its focal length is about
+# that of the official cameras, 2262 to 2270 pixels; a calibration of any other is taken to be that of the frames.
+_OFFICIAL_SIZE, _OFFICIAL_FOCAL = (1024, 2048), (2200, 2350)
 _KEPT_ROWS = 0.75
 _STEP = 2  # frames
 # Speeds (m/s) are added up over the frames of a sequence. The frame at which the sum's norm exceeds the threshold is kept
@@ -93,10 +96,13 @@ def read(root: pathlib.Path, item: str, _footage: Footage | None = None) -> list
       UserError: the city's frames, or a recording's camera file or a frame's vehicle file are missing or damaged.
     """
     split, city = item.split("/")
-    recordings = _files(root, _FRAMES, split, city, "leftImg8bit", FRAME_SUFFIXES)
+    folder = _folder(root, _FRAMES, split, city)
+    recordings = _by_recording(frame_files(folder), city, "leftImg8bit")
     if not recordings:
-        raise UserError(f"city {city} has no frames, looked in {_folder(root, _FRAMES, split, city)}: {HOW_TO_GET}")
-    cameras = _files(root, _CAMERAS, split, city, "camera", (".json",))
+        ignored = ignored_files(folder, f"{city}_000000_000000_leftImg8bit.png")
+        raise UserError(f"city {city} has no frames, looked in {folder}{ignored}: {HOW_TO_GET}")
+    camera_files = _folder(root, _CAMERAS, split, city).glob("*.json")
+    cameras = _by_recording({path.stem: path for path in camera_files}, city, "camera")
     knows_speeds = (root / FOLDER / _VEHICLES).is_dir()
     if not knows_speeds:
         warnings.warn(
@@ -112,7 +118,7 @@ def read(root: pathlib.Path, item: str, _footage: Footage | None = None) -> list
                 f"{_folder(root, _CAMERAS, split, city)}/{city}_{recording:06d}_*_camera.json: {HOW_TO_GET}"
             )
         for clip in _split_at_gaps(list(frames)):
-            size = image_size(frames[clip[0]])
+            size = frame_size(frames[number] for number in clip)
             intrinsics = _read_intrinsics(_nearest(cameras[recording], clip), size)
             for phase in range(_STEP):
                 kept = clip[phase::_STEP]
@@ -135,21 +141,14 @@ def _folder(root: pathlib.Path, package: str, split: str, city: str) -> pathlib.
     return root / FOLDER / package / split / city
 
 
-def _files(
-    root: pathlib.Path, package: str, split: str, city: str, kind: str, suffixes: tuple[str, ...]
-) -> dict[int, dict[int, pathlib.Path]]:
-    """Recording -> frame number -> file, both rising; of two files of a frame the one with the earlier suffix."""
-    folder = _folder(root, package, split, city)
+def _by_recording(files: dict[str, pathlib.Path], city: str, kind: str) -> dict[int, dict[int, pathlib.Path]]:
+    """Recording -> frame number -> file, both rising, of files by name without suffix; other names are left out."""
     pattern = re.compile(rf"{re.escape(city)}_(\d+)_(\d+)_{kind}")
-    found = []
-    for path in folder.iterdir() if folder.is_dir() else ():
-        match = pattern.fullmatch(path.stem)
-        if match and path.suffix in suffixes:
-            found.append((int(match[1]), int(match[2]), suffixes.index(path.suffix), path))
-    files: dict[int, dict[int, pathlib.Path]] = {}
-    for recording, number, _, path in sorted(found):
-        files.setdefault(recording, {}).setdefault(number, path)
-    return files
+    matches = [(pattern.fullmatch(name), path) for name, path in files.items()]
+    found: dict[int, dict[int, pathlib.Path]] = {}
+    for recording, number, path in sorted((int(match[1]), int(match[2]), path) for match, path in matches if match):
+        found.setdefault(recording, {})[number] = path
+    return found
 
 
 def _split_at_gaps(numbers: list[int]) -> list[list[int]]:
@@ -179,14 +178,9 @@ def _read_intrinsics(path: pathlib.Path, size: tuple[int, int]) -> np.ndarray:
     """K of a camera file, float64 [3, 3] in pixels of stored frames of (height, width)."""
     camera = _read_json(path)
     fx, fy, u0, v0 = (_number(camera, path, "intrinsic", key) for key in ("fx", "fy", "u0", "v0"))
-    # The file does not say which size it is for; of frames stored at half their size it would show here.
-    if not (fx > 0 and fy > 0 and 0 < u0 < size[1] and 0 < v0 < size[0]):
-        raise UserError(
-            f"{path} has focal lengths ({fx:g}, {fy:g}) and principal point ({u0:g}, {v0:g}), expected positive ones and a "
-            f"point inside the frames, which have {size[1]}x{size[0]} pixels (width x height): use the official file, and "
-            "frames of their original size"
-        )
-    return np.array([[fx, 0.0, u0], [0.0, fy, v0], [0.0, 0.0, 1.0]])
+    intrinsics = np.array([[fx, 0.0, u0], [0.0, fy, v0], [0.0, 0.0, 1.0]])
+    calibrated = _OFFICIAL_SIZE if _OFFICIAL_FOCAL[0] < fx < _OFFICIAL_FOCAL[1] else None
+    return intrinsics_of_stored(intrinsics, calibrated, size, path, "intrinsic")
 
 
 def _read_speed(root: pathlib.Path, split: str, city: str, recording: int, number: int) -> float:

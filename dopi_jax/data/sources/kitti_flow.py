@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dopi_jax.data.calibration import CalibrationFile, RawCalibration
-from dopi_jax.data.images import image_size, read_image
-from dopi_jax.data.snippets import FRAME_SUFFIXES, Snippet
+from dopi_jax.data.images import image_size, read_image, require_size
+from dopi_jax.data.snippets import Snippet, frame_files, ignored_files
 from dopi_jax.errors import UserError
 from dopi_jax.formats import read_kitti_flow
 
@@ -71,7 +71,8 @@ class FlowScene(NamedTuple):
         """Reads the true flow of a training scene.
 
         Raises:
-          UserError: flow_occ or flow_noc is missing, damaged or not of 16 bits, or the files differ in size.
+          UserError: flow_occ or flow_noc is missing, damaged, not of 16 bits or without a valid pixel, or the files
+            differ in size.
         """
         flow, valid = read_kitti_flow(self.folder / "flow_occ" / self.file_name)
         _, valid_noc = read_kitti_flow(self.folder / "flow_noc" / self.file_name)
@@ -83,6 +84,8 @@ class FlowScene(NamedTuple):
                     f"{self.folder / kind / self.file_name} has {mask.shape[0]}x{mask.shape[1]} pixels (height x width): "
                     f"expected {valid.shape[0]}x{valid.shape[1]}, as in flow_occ"
                 )
+        if not valid.any():
+            raise UserError(f"{self.folder / 'flow_occ' / self.file_name} has no valid pixel: copy or download it again")
         return FlowTruth(flow, valid, valid_noc, moving)
 
 
@@ -111,11 +114,15 @@ def testing_scenes(root: pathlib.Path) -> list[FlowScene]:
 
 def _scenes(folder: pathlib.Path, listed_by: str) -> list[FlowScene]:
     """The scenes of the maps or images in one of the subfolders."""
-    listed = (folder / listed_by).glob(f"[0-9]*_{_TARGET}.*")
-    names = sorted({path.stem.partition("_")[0] for path in listed if path.suffix in FRAME_SUFFIXES})
+    listed = (name.partition("_") for name in frame_files(folder / listed_by))
+    names = [name for name, _, number in listed if name.isdecimal() and number == str(_TARGET)]
     if not names:
-        raise NoScenes(f"no scene found, looked for {folder / listed_by}/000000_{_TARGET}.png and so on: {HOW_TO_GET}")
-    scenes = [_read_scene(folder, name) for name in names]
+        ignored = ignored_files(folder / listed_by, f"000000_{_TARGET}.png")
+        raise NoScenes(
+            f"no scene found, looked for {folder / listed_by}/000000_{_TARGET}.png and so on{ignored}: {HOW_TO_GET}"
+        )
+    frames = frame_files(folder / f"image_{_CAMERA}")
+    scenes = [_read_scene(folder, name, frames) for name in names]
     alone = [scene.name for scene in scenes if scene.snippet.previous == scene.snippet.target]
     if alone:
         warnings.warn(
@@ -127,19 +134,15 @@ def _scenes(folder: pathlib.Path, listed_by: str) -> list[FlowScene]:
     return scenes
 
 
-def _read_scene(folder: pathlib.Path, name: str) -> FlowScene:
-    target = _find_frame(folder, name, _TARGET)
-    following = _find_frame(folder, name, _NEXT)
-    for number, frame in ((_TARGET, target), (_NEXT, following)):
-        if frame is None:
+def _read_scene(folder: pathlib.Path, name: str, frames: dict[str, pathlib.Path]) -> FlowScene:
+    for number in (_TARGET, _NEXT):
+        if f"{name}_{number}" not in frames:
             raise UserError(f"{folder}/image_{_CAMERA}/{name}_{number}.png does not exist: {HOW_TO_GET}")
+    target, following = frames[f"{name}_{_TARGET}"], frames[f"{name}_{_NEXT}"]
+    previous = frames.get(f"{name}_{_PREVIOUS:02d}", target)
     size = image_size(target)
+    for frame in (previous, following):
+        require_size(frame, size)
     calibration = CalibrationFile.read(folder / "calib_cam_to_cam" / f"{name}.txt")
     intrinsics = RawCalibration(calibration.path.parent, calibration).intrinsics(_CAMERA, size)
-    previous = _find_frame(folder, name, _PREVIOUS) or target
     return FlowScene(folder, name, Snippet(previous, target, following, intrinsics, size))
-
-
-def _find_frame(folder: pathlib.Path, name: str, number: int) -> pathlib.Path | None:
-    candidates = [folder / f"image_{_CAMERA}" / f"{name}_{number:02d}{suffix}" for suffix in FRAME_SUFFIXES]
-    return next((path for path in candidates if path.is_file()), None)

@@ -6,17 +6,18 @@
 """
 
 import pathlib
+import warnings
 
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import RawCalibration
 from dopi_jax.data.footage import Footage
-from dopi_jax.data.images import image_size
-from dopi_jax.data.snippets import Sequence, numbered_frames
-from dopi_jax.data.sources.choice import Choice, EmptySplit, some
+from dopi_jax.data.snippets import Sequence, frame_size, ignored_files, numbered_frames
+from dopi_jax.data.sources.choice import Choice, EmptySplit, NoFrames, some
 from dopi_jax.errors import UserError
 
 FOLDER = "kitti_raw"
 COLOUR_CAMERAS = (2, 3)
+_EXAMPLE = "0000000000.png"
 HOW_TO_GET = (
     "get the synced+rectified drives and the calibration of their days with raw_data_downloader.sh "
     "from https://www.cvlibs.net/datasets/kitti/raw_data.php"
@@ -95,6 +96,8 @@ def frames_folder(root: pathlib.Path, drive: str, camera: int) -> pathlib.Path:
 def read(root: pathlib.Path, drive: str, _footage: Footage | None = None) -> list[Sequence]:
     """Reads the colour cameras of a drive as sequences of their own, without the frames on which the car stands still.
 
+    Warns of a camera whose files are none of them frames by their names.
+
     Args:
       root: the data root.
       drive: such as 2011_09_26_drive_0095.
@@ -103,15 +106,18 @@ def read(root: pathlib.Path, drive: str, _footage: Footage | None = None) -> lis
       One sequence for each of the cameras 02 and 03 that has frames, named <drive>_02 and <drive>_03.
 
     Raises:
-      UserError: there are no colour frames, or the calibration of the drive's day is missing or incomplete.
+      NoFrames: there are no colour frames.
+      UserError: the calibration of the drive's day is missing, incomplete, no camera or not that of the frames, or they
+        have different sizes.
     """
     static = splits.static_frames().get(drive, frozenset())
-    sequences = []
+    sequences, ignored = [], {}
     for camera in COLOUR_CAMERAS:
         frames = numbered_frames(frames_folder(root, drive, camera))
         if not frames:
+            ignored[camera] = ignored_files(frames_folder(root, drive, camera), _EXAMPLE)
             continue
-        size = image_size(next(iter(frames.values())))
+        size = frame_size(frames.values())
         calibration = RawCalibration.read(drive_folder(root, drive).parent)
         sequence = Sequence(
             name=f"{drive}_{camera:02d}",
@@ -122,8 +128,11 @@ def read(root: pathlib.Path, drive: str, _footage: Footage | None = None) -> lis
         )
         sequences.append(sequence.without(static))
     if not sequences:
-        raise UserError(
+        raise NoFrames(
             f"drive {drive} has no colour frames, looked for image_02/data and image_03/data in "
-            f"{drive_folder(root, drive)}: {HOW_TO_GET}"
+            f"{drive_folder(root, drive)}{''.join(ignored.values())}: {HOW_TO_GET}"
         )
+    for camera, why in ignored.items():
+        if why:
+            warnings.warn(f"camera {camera:02d} of drive {drive} is left out{why}", stacklevel=2)
     return sequences

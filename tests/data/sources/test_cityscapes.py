@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from dopi_jax.data.images import read_image
-from dopi_jax.data.pipeline import training_batches, validation_batches
-from dopi_jax.data.selection import find_data_root, select_sequences
+from dopi_jax.data.pipeline import TrainingInput, validation_batches
+from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
 from dopi_jax.data.sources import cityscapes
 from dopi_jax.errors import UserError
@@ -50,7 +50,7 @@ class Cityscapes:
         self.camera(19, **place)
 
     def read(self, city: str = "aachen", split: str = "train") -> list[Sequence]:
-        return cityscapes.read_city(self.root, split, city)
+        return cityscapes.read(self.root, f"{split}/{city}")
 
 
 @pytest.fixture
@@ -172,10 +172,9 @@ def test_batches_show_the_kept_rows(data):
     for number, image in enumerate(noise):
         Image.fromarray(image).save(data.frame(number))
     sequences = data.read()[:1]
-    trained = next(training_batches(sequences, size=(12, 32), batch_size=1, seed=0, augment=False))
+    trained = next(TrainingInput(sequences, size=(12, 32), batch_size=1, seed=0).batches())
     for batch in (trained, next(validation_batches(sequences, (12, 32), 1))):
-        np.testing.assert_allclose(batch["target"][0], noise[2, :12] / 127.5 - 1, atol=1e-6)
-        np.testing.assert_allclose(batch["sources"][0], noise[[0, 4], :12] / 127.5 - 1, atol=1e-6)
+        np.testing.assert_array_equal(batch["frames"][0], noise[[0, 2, 4], :12])
         np.testing.assert_array_equal(batch["intrinsics"][0], [[30, 0, 15], [0, 40, 9], [0, 0, 1]])
     (half,) = validation_batches(sequences, (6, 32), 1)
     np.testing.assert_array_equal(half["intrinsics"][0], [[30, 0, 15], [0, 20, 4.5], [0, 0, 1]])
@@ -190,8 +189,7 @@ def test_jpg_copies_will_do_and_other_files_do_not_matter(data):
         (folder / name).touch()
     (folder.parent / ".hidden").mkdir()
     assert [path.suffix for sequence in data.read() for path in sequence.frames] == [".png", ".jpg", ".png"]
-    assert cityscapes.list_cities(data.root, "train") == ["aachen"]
-    assert cityscapes.list_cities(data.root, "val") == []
+    assert cityscapes.items(data.root) == ["train/aachen"]
 
 
 @pytest.mark.filterwarnings("error")
@@ -209,7 +207,7 @@ def test_selections_are_the_training_cities_or_one_city(data):
     assert names("cityscapes:bonn") == ["bonn_000000_000000_0", "bonn_000000_000000_1"]
     assert count_snippets(select_sequences(data.root, "cityscapes:train")) == 4 * 2
     assert [sequence.numbers for sequence in select_sequences(data.root, "cityscapes:aachen[:3]")] == [(0, 2, 4), (1, 3, 5)]
-    assert find_data_root(str(data.root)) == data.root
+    assert find_data_roots(str(data.root)) == (data.root,)
 
 
 def test_where_the_car_stands_is_counted(data):
@@ -224,16 +222,39 @@ def test_where_the_car_stands_is_counted(data):
 
 
 def test_what_is_not_at_hand_is_told(data):
-    with pytest.raises(UserError, match=rf"{data.root}/cityscapes/leftImg8bit_sequence/train/aachen.*_trainvaltest\.zip"):
+    with pytest.raises(UserError, match=rf"sequence/train/aachen and so on in {data.root}.*_trainvaltest\.zip"):
         select_sequences(data.root, "cityscapes:train")
     data.clip(range(3), city="lindau", split="val")
-    with pytest.raises(UserError, match=r"cityscapes:train is not at hand, looked in .*found val/lindau: get left"):
+    with pytest.raises(UserError, match=r"cityscapes:train is not at hand, looked for .*found val/lindau: get left"):
         select_sequences(data.root, "cityscapes:train")
     with pytest.raises(UserError, match=r"cityscapes:atlantis is not at hand.*found val/lindau"):
         select_sequences(data.root, "cityscapes:atlantis")
     (data.root / "cityscapes/leftImg8bit_sequence/train/ulm").mkdir(parents=True)
     with pytest.raises(UserError, match=r"city ulm has no frames, looked in .*leftImg8bit_sequence/train/ulm"):
         select_sequences(data.root, "cityscapes:train")
+
+
+def test_frames_stored_smaller_than_the_official_camera_is_for(data):
+    data.clip(range(3), size=(96, 192))
+    data.camera(19, {"intrinsic": {"fx": 2262.52, "fy": 2265.30, "u0": 1096.98, "v0": 513.137}})
+    with pytest.warns(
+        UserWarning, match=r"camera/train/aachen is for images of 2048x1024 pixels .*, the frames have 192x96"
+    ):
+        intrinsics = data.read()[0].intrinsics
+    np.testing.assert_allclose(intrinsics[0], [2262.52 * 192 / 2048, 0, 1096.98 * 192 / 2048])
+    data.clip(range(3), size=(96, 256))
+    data.camera(19, {"intrinsic": {"fx": 2262.52, "fy": 2265.30, "u0": 1096.98, "v0": 513.137}})
+    with pytest.raises(UserError, match=r"aachen_000000_000019_camera\.json is for images of 2048x1024 .*, 33% wider"):
+        data.read()
+
+
+def test_files_that_are_no_frames_are_told(data):
+    folder = data.frame(0).parent
+    (folder / "frame_0.png").touch()
+    with pytest.raises(
+        UserError, match=r"city aachen has no frames.*train/aachen \(frame_0\.png\) are no frames by their na"
+    ):
+        data.read()
 
 
 def test_a_missing_camera_file_names_the_recording(data):
@@ -263,9 +284,11 @@ def test_a_missing_vehicle_file_is_named(data):
         (b'{"intrinsic": {"fx": "30", "fy": 40.0, "u0": 15.0, "v0": 9}}', r"has '30' as intrinsic\.fx"),
         (b'{"intrinsic": {"fx": NaN, "fy": 40.0, "u0": 15.0, "v0": 9}}', r"has nan as intrinsic\.fx"),
         (b'{"intrinsic": {"fx": true, "fy": 40.0, "u0": 15.0, "v0": 9}}', r"has True as intrinsic\.fx"),
-        (b'{"intrinsic": {"fx": -1, "fy": 40.0, "u0": 15.0, "v0": 9}}', r"focal lengths \(-1, 40\)"),
-        # For frames of 32x64, stored at half their size.
-        (b'{"intrinsic": {"fx": 60, "fy": 80, "u0": 32.5, "v0": 18}}', r"point inside the frames, which have 32x16 pixels"),
+        (b'{"intrinsic": {"fx": -1, "fy": 40.0, "u0": 15.0, "v0": 9}}', r"is no camera: focal lengths \(-1, 40\)"),
+        (
+            b'{"intrinsic": {"fx": 60, "fy": 80, "u0": 60, "v0": 18}}',
+            r"is no camera: .* far outside its images of 32x16 pixels",
+        ),
     ],
 )
 def test_a_broken_camera_file_is_named(data, content, message):

@@ -72,6 +72,42 @@ def test_a_missing_frame_9_is_told_and_frame_10_stands_in(root):
     assert second.snippet.previous == second.snippet.target
 
 
+def test_frames_may_have_other_suffixes(root):
+    folder = root / "kitti_flow_2015/training/image_2"
+    for number, suffix in ((9, ".JPG"), (10, ".jpeg"), (11, ".PNG")):
+        path = folder / f"000003_{number:02d}.png"
+        Image.open(path).convert("RGB").save(path.with_suffix(suffix))
+        path.unlink()
+    (folder / "._000003_10.png").touch()
+    frames = kitti_flow.training_scenes(root)[0].snippet.frames
+    assert [path.name for path in frames] == ["000003_09.JPG", "000003_10.jpeg", "000003_11.PNG"]
+
+
+def test_files_that_are_no_flow_maps_by_their_names_are_told(root):
+    folder = root / "kitti_flow_2015/training/flow_occ"
+    for path in folder.iterdir():
+        path.rename(path.with_suffix(".flo"))
+    with pytest.raises(
+        kitti_flow.NoScenes, match=r"flow_occ \(000003_10\.flo, 000012_10\.flo\) are no frames by their names"
+    ):
+        kitti_flow.training_scenes(root)
+
+
+def test_frames_of_different_sizes_are_told(root):
+    save(root / "kitti_flow_2015/training/image_2/000012_11.png", np.zeros((6, 9, 3), np.uint8))
+    with pytest.raises(UserError, match=r"000012_11\.png has 9x6 pixels .*, expected 8x6 as the other frames"):
+        kitti_flow.training_scenes(root)
+
+
+def test_frames_stored_smaller_get_a_smaller_camera(root):
+    (root / "kitti_flow_2015/training/calib_cam_to_cam/000003.txt").write_text(
+        "S_rect_02: 16 12\nP_rect_02: 10 0 8 2 0 10 6 4 0 0 1 3\n"
+    )
+    with pytest.warns(UserWarning, match="calib_cam_to_cam is for images of 16x12 pixels"):
+        scene = kitti_flow.training_scenes(root)[0]
+    np.testing.assert_array_equal(scene.snippet.intrinsics, [[5, 0, 4], [0, 5, 3], [0, 0, 1]])
+
+
 @pytest.mark.parametrize(
     ("missing", "message"),
     [

@@ -1,0 +1,69 @@
+"""Ground truth that cannot be read: it is named, left out and counted, and costs no other item its result."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from dopi_jax import evaluation
+from dopi_jax.data.velodyne import EvaluationImage
+from dopi_jax.errors import UserError
+
+Item = TypeVar("Item")
+Truth = TypeVar("Truth")
+
+
+class LeftOut:
+    """What is left out of an evaluation.
+
+    Attributes:
+      reasons: why, one sentence for each item.
+    """
+
+    def __init__(self):
+        self.reasons: list[str] = []
+
+    def readable(self, items: Iterable[Item], read: Callable[[Item], Truth]) -> Iterator[tuple[Item, Truth]]:
+        """Yields the items that can be read with what is read, and keeps why the others cannot.
+
+        Args:
+          items: What is to be evaluated.
+          read: Returns what an item is compared with; raises a `UserError` if there is none.
+        """
+        for item in items:
+            try:
+                truth = read(item)
+            except UserError as error:
+                self.reasons.append(str(error))
+            else:
+                yield item, truth
+
+    def tell(self) -> None:
+        """Prints a note on stderr for each item."""
+        for reason in self.reasons:
+            print(f"note: left out: {reason}", file=sys.stderr)
+
+    def all_of(self, what: str) -> UserError:
+        """Returns the error for when nothing is left.
+
+        Args:
+          what: Name of the items.
+        """
+        if len(self.reasons) == 1:
+            return UserError(self.reasons[0])
+        return UserError(f"none of the {len(self.reasons)} {what} can be used, the first because {self.reasons[0]}")
+
+
+def depth_truth(image: EvaluationImage) -> np.ndarray:
+    """Returns the true depth [H, W] of a frame in metres, 0 where there is none.
+
+    Raises:
+      UserError: It cannot be read, or has nothing to be evaluated.
+    """
+    truth = image.ground_truth()
+    try:
+        evaluation.require_ground_truth(truth)
+    except UserError as error:
+        raise UserError(f"laser scan {image.scan}: {error}") from error
+    return truth
