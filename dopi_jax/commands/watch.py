@@ -49,7 +49,6 @@ class DepthPoseWatch:
                 "config.train.best_by is 'abs_rel', but no frame of config.data.validation has a laser scan: validate on "
                 "drives with velodyne_points, or choose 'photometric'"
             )
-        # Kept, so that no validation waits for them, nor a file that is damaged or removed later ends the training.
 
         def read(frame: EvaluationImage) -> tuple[np.ndarray, np.ndarray]:
             return _frame(config, frame.image), depth_truth(frame).astype(np.float32)
@@ -141,7 +140,10 @@ def _frame(config: Config, path: pathlib.Path) -> np.ndarray:
 
 
 def _read(config: Config, items: Sequence[Item], metric: str, read: Callable[[Item], Read]) -> list[Read]:
-    """What `read` gives of the items that have readable ground truth; at least one if `metric` is to choose the best."""
+    """What `read` gives of the items that have readable ground truth; at least one if `metric` is to choose the best.
+
+    It is read once and kept: a file that is damaged or removed later must not end the training.
+    """
     left_out = LeftOut()
     found = [of_item for _, of_item in left_out.readable(items, read)]
     if config.train.best_by == metric and not found:
