@@ -54,7 +54,8 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
     Raises:
       UserError: No scene is at hand, a frame or a calibration of one is missing or wrong, or the true flow of all.
     """
-    scenes = kitti_flow.training_scenes(roots_with(run.roots, kitti_flow.FOLDER)[0])
+    roots = roots_with(run.roots, kitti_flow.FOLDER)
+    scenes = [scene for root in roots for scene in kitti_flow.training_scenes(root)]
     left_out = LeftOut()
     per_image, rows = {}, []
 
@@ -102,7 +103,8 @@ def write_submission(
     Raises:
       UserError: No scene of the test set is at hand, or a file of one is missing or wrong.
     """
-    scenes = kitti_flow.testing_scenes(roots_with(run.roots, kitti_flow.FOLDER)[0])
+    roots = roots_with(run.roots, kitti_flow.FOLDER)
+    scenes = [scene for root in roots for scene in kitti_flow.testing_scenes(root)]
     folder = run.results_folder() / "kitti_flow_submission"
     (folder / "flow").mkdir(parents=True, exist_ok=True)
     for scene in tqdm(scenes, unit="pair"):

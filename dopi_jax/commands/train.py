@@ -78,7 +78,7 @@ def _watch(config: Config, roots: Roots, validation: list[Sequence]) -> DepthPos
     if config.phase == "depthpose":
         return DepthPoseWatch(config, validation)
     try:
-        scenes = kitti_flow.training_scenes(roots_with(roots, kitti_flow.FOLDER)[0])
+        scenes = [s for root in roots_with(roots, kitti_flow.FOLDER) for s in kitti_flow.training_scenes(root)]
     except kitti_flow.NoScenes:
         scenes = []
     return FlowWatch(config, validation, scenes)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dopi_jax.data.images import read_image
+from dopi_jax.data.images import read_image, require_size
 from dopi_jax.data.order import GivenOrder, ShuffledOrder
 from dopi_jax.data.snippets import Frame, Sequence, Snippet
 from dopi_jax.errors import UserError
@@ -87,7 +87,7 @@ class SnippetReader:
         """
         for index in self._order.candidates(global_index):
             snippet = self._snippets[index]
-            frames = [self._read(frame, snippet.kept_rows) for frame in snippet.frames]
+            frames = [self._read(frame, snippet) for frame in snippet.frames]
             if all(frame is not None for frame in frames):
                 return {"frames": np.stack(frames), "intrinsics": self._intrinsics[index], "index": np.uint32(global_index)}
         raise UserError(f"none of the {len(self._snippets)} snippets can be read: {next(iter(self._bad.values()))}")
@@ -105,10 +105,10 @@ class SnippetReader:
         Raises:
           UserError: More frames are unreadable than may be.
         """
-        rows = {frame: snippet.kept_rows for snippet in self._snippets for frame in snippet.frames}
+        snippet_of = {frame: snippet for snippet in self._snippets for frame in snippet.frames}
         frames = np.zeros((len(self._frames), *self._size, 3), np.uint8)
         with ThreadPoolExecutor(_THREADS) as pool:
-            read = pool.map(lambda frame: self._read(frame, rows[frame]), self._frames)
+            read = pool.map(lambda frame: self._read(frame, snippet_of[frame]), self._frames)
             for index, pixels in enumerate(tqdm(read, total=len(self._frames), desc="reading frames", unit="frame")):
                 if pixels is not None:
                     frames[index] = pixels
@@ -116,13 +116,14 @@ class SnippetReader:
         snippets = np.array([[row_of[frame] for frame in snippet.frames] for snippet in self._snippets], np.int32)
         return ResidentFrames(frames, snippets, self._intrinsics)
 
-    def _read(self, frame: Frame, kept_rows: float) -> np.ndarray | None:
-        """The pixels of a frame, uint8 [H, W, 3]; None if it cannot be read."""
+    def _read(self, frame: Frame, snippet: Snippet) -> np.ndarray | None:
+        """The pixels of a snippet's frame, uint8 [H, W, 3]; None if it cannot be read or has not the size of the others."""
         # Two threads may decode the same frame at once; both get the same pixels.
         pixels = self._kept.get(frame)
         if pixels is None and frame not in self._bad:
             try:
-                pixels = read_image(frame, self._size, kept_rows)
+                require_size(frame, snippet.image_size)
+                pixels = read_image(frame, self._size, snippet.kept_rows)
             except UserError as error:
                 self._note_bad(frame, error)
             else:

@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 64, 208
 def run(shared, tmp_path):
     config = Config()
     config.data.height, config.data.width = HEIGHT, WIDTH
-    return EvaluationRun(config, shared / "data", tmp_path, {}, 7)
+    return EvaluationRun(config, (shared / "data",), tmp_path, {}, 7)
 
 
 def to_the_right(target, sources):
@@ -65,7 +65,7 @@ def test_a_submission_is_a_zip_with_flow_maps_of_native_size(run, tmp_path, caps
     root = tmp_path / "data"
     (root / "kitti_flow_2015").mkdir(parents=True)
     (root / "kitti_flow_2015/testing").symlink_to(run.root / "kitti_flow_2015/training")
-    run = EvaluationRun(run.config, root, tmp_path, {}, 7)
+    run = EvaluationRun(run.config, (root,), tmp_path, {}, 7)
     folder = evaluate_flow.write_submission(run, to_the_right, None)
     assert zipfile.ZipFile(folder.with_suffix(".zip")).namelist() == ["flow/", "flow/000010_10.png"]
     flow, valid = read_kitti_flow(folder / "flow/000010_10.png")

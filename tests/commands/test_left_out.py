@@ -28,7 +28,7 @@ def run(kitti):
     config.data.train = ()
     workdir = kitti.root / "run"
     workdir.mkdir()
-    return EvaluationRun(config, kitti.root, workdir, {"depth": {}, "pose": {}}, 7)
+    return EvaluationRun(config, (kitti.root,), workdir, {"depth": {}, "pose": {}}, 7)
 
 
 def results(run, task):
