@@ -43,7 +43,8 @@ class Encoding(NamedTuple):
     def encode(self, pixels: np.ndarray) -> bytes:
         """Returns uint8 [H, W, 3] as the contents of an image file."""
         encoded = io.BytesIO()
-        Image.fromarray(pixels).save(encoded, self.format, **({"quality": self.quality} if self.format == "jpeg" else {}))
+        options = {"quality": self.quality, "optimize": True} if self.format == "jpeg" else {}
+        Image.fromarray(pixels).save(encoded, self.format, **options)
         return encoded.getvalue()
 
 

@@ -38,7 +38,7 @@ def test_tables_details_and_pictures(run, capsys):
     results = json.loads((run.workdir / "evaluation/flow.json").read_text())
     still = results["baselines"]["no motion"]
     # 2 px of 208 are 12 px of 1242; the true motion of this scene is 9 px long on average.
-    (scene,) = kitti_flow.training_scenes(run.root)
+    (scene,) = kitti_flow.training_scenes(run.roots[0])
     truth = scene.ground_truth()
     error = truth.flow[truth.valid] - [2 * 1242 / WIDTH, 0]
     assert results["dopi_jax, flow network"]["all"]["epe"] == pytest.approx(np.mean(np.hypot(*error.T)))
@@ -64,7 +64,7 @@ def test_rigid_flow_alone_is_enough(run, capsys):
 def test_a_submission_is_a_zip_with_flow_maps_of_native_size(run, tmp_path, capsys):
     root = tmp_path / "data"
     (root / "kitti_flow_2015").mkdir(parents=True)
-    (root / "kitti_flow_2015/testing").symlink_to(run.root / "kitti_flow_2015/training")
+    (root / "kitti_flow_2015/testing").symlink_to(run.roots[0] / "kitti_flow_2015/training")
     run = EvaluationRun(run.config, (root,), tmp_path, {}, 7)
     folder = evaluate_flow.write_submission(run, to_the_right, None)
     assert zipfile.ZipFile(folder.with_suffix(".zip")).namelist() == ["flow/", "flow/000010_10.png"]

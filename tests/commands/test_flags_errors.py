@@ -170,7 +170,7 @@ def test_evaluating_without_test_data(command, trained, kitti):
     kitti.drive(DRIVE, range(5))
     arguments = (f"--workdir={trained.workdir}", f"--config.data.root={kitti.root}")
     assert_one_sentence(command("evaluate", "--task=depth", *arguments), r"none of the 697 Eigen test frames is at hand")
-    assert_one_sentence(command("evaluate", "--task=pose", *arguments), r"kitti_odometry:09 is not at hand, looked for kitti_odometry")
+    assert_one_sentence(command("evaluate", "--task=pose", *arguments), r"09 is not at hand, looked for kitti_odometry")
 
 
 def test_evaluating_without_poses(command, trained, kitti):
