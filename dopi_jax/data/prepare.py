@@ -181,7 +181,7 @@ def _write_records(
 
     file_of = {frame: i for i, frame in enumerate(frame for sequence in staged for frame in sequence.frames)}
 
-    class Frames(tfds.core.GeneratorBasedBuilder):
+    class Frames(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         name = prepared.DATASET.parts[0]
         VERSION = tfds.core.Version(prepared.DATASET.parts[1])
         url_infos: typing.ClassVar[dict] = {}  # nothing is downloaded; the search for checksums needs more packages

@@ -43,7 +43,10 @@ class PreparedFrame:
 
     def open(self, mode: str = "rb") -> io.BytesIO:
         """Opens the encoded image."""
-        return io.BytesIO(_records(self.root)[self.record]["image"])
+        try:
+            return io.BytesIO(_records(self.root)[self.record]["image"])
+        except (OSError, ValueError, RuntimeError, IndexError, AssertionError) as error:
+            raise UserError(f"the prepared set {self.root} cannot be read ({error}): prepare it again") from error
 
     def __str__(self) -> str:
         return f"{self.record} of the prepared set {self.root}"
@@ -140,8 +143,5 @@ def _records(root: pathlib.Path) -> Any:
     """The records by index, images still encoded."""
     import tensorflow_datasets as tfds  # takes a second to import
 
-    try:
-        builder = tfds.builder_from_directory(root / DATASET)
-        return builder.as_data_source(SPLIT, decoders={"image": tfds.decode.SkipDecoding()})
-    except (OSError, ValueError, AssertionError, RuntimeError) as error:
-        raise UserError(f"the prepared set {root} cannot be read ({error}): prepare it again") from error
+    builder = tfds.builder_from_directory(root / DATASET)
+    return builder.as_data_source(SPLIT, decoders={"image": tfds.decode.SkipDecoding()})
