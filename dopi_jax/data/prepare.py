@@ -5,6 +5,7 @@ set made of these files. Started again with the same request, it goes on with th
 """
 
 import collections
+import contextlib
 import dataclasses
 import io
 import json
@@ -221,7 +222,8 @@ def _write_records(
     shutil.rmtree(work / prepared.DATASET.parts[0], ignore_errors=True)
     tfds.disable_progress_bar()
     builder = Frames(data_dir=work, file_format="array_record")
-    builder.download_and_prepare()
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells where the unfinished set lies
+        builder.download_and_prepare()
 
 
 def _manifest(sequences: list[Sequence], request: dict[str, Any], failed: dict[Frame, str]) -> dict[str, Any]:
