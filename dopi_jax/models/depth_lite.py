@@ -9,7 +9,7 @@ from dopi_jax.models.efficientnet import EfficientNetLite0
 from dopi_jax.models.layers import conv, crop_like, upsample_bilinear, upsample_nearest
 
 BOTTLENECK_CHANNELS = 128
-DECODER_CHANNELS = (112, 64, 40, 24)  # at strides 16, 8, 4, 2: about those of the features they are joined with
+DECODER_CHANNELS = (112, 64, 32, 16)  # at strides 16, 8, 4, 2
 
 
 class LiteDepthNet(nn.Module):

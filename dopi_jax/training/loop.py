@@ -60,8 +60,9 @@ def train(
     _write_config(workdir, config)
     schedule = config.train
     checkpoints = Checkpoints(workdir, schedule.keep_checkpoints)
-    state = parallel.replicate(create_state(config, frozen))
-    if checkpoints.latest_step is not None:
+    is_new = checkpoints.latest_step is None
+    state = parallel.replicate(create_state(config, frozen, pretrained=is_new and config.model.pretrained))
+    if not is_new:
         state = checkpoints.restore(state)
     first = int(state.step)
     log = RunLog(workdir, schedule.steps, first)
