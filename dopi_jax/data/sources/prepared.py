@@ -14,6 +14,7 @@ import json
 import pathlib
 from typing import Any
 
+import cv2
 import numpy as np
 
 from dopi_jax.data.snippets import Sequence
@@ -31,7 +32,7 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class PreparedFrame:
-    """One frame of a prepared set; opens like an image file.
+    """One frame of a prepared set; opens like an image file, and is read faster than one.
 
     Attributes:
       root: The set's folder.
@@ -42,8 +43,34 @@ class PreparedFrame:
     record: int
 
     def open(self, mode: str = "rb") -> io.BytesIO:
-        """Opens the encoded image."""
-        return io.BytesIO(_records(self.root)[self.record]["image"])
+        """Opens the encoded image.
+
+        Raises:
+          UserError: It is damaged.
+        """
+        return io.BytesIO(self._encoded())
+
+    def decode(self) -> np.ndarray:
+        """Returns the image as it is stored, uint8 [H, W, 3], the same pixels that `images.read_image` gives.
+
+        `prepare` wrote it, so that nothing about it is to be found out: OpenCV alone decodes it, without Python's lock.
+
+        Raises:
+          UserError: It is damaged.
+        """
+        pixels = cv2.imdecode(np.frombuffer(self._encoded(), np.uint8), cv2.IMREAD_COLOR_RGB)
+        if pixels is None:
+            raise self._damaged("not a whole picture")
+        return pixels
+
+    def _encoded(self) -> bytes:
+        try:
+            return _image_of_record(_records(self.root)[self.record])
+        except (OSError, ValueError, IndexError, RuntimeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, why: object) -> UserError:
+        return UserError(f"frame {self} cannot be read ({why}): the set is damaged; copy it again, or prepare it again")
 
     def __str__(self) -> str:
         return f"{self.record} of the prepared set {self.root}"
@@ -137,11 +164,18 @@ def _entries(root: pathlib.Path, dataset: str) -> list[dict[str, Any]]:
 
 @functools.lru_cache
 def _records(root: pathlib.Path) -> Any:
-    """The records by index, images still encoded."""
+    """The records by index, as they are stored."""
     import tensorflow_datasets as tfds  # takes a second to import
 
     try:
         builder = tfds.builder_from_directory(root / DATASET)
-        return builder.as_data_source(SPLIT, decoders={"image": tfds.decode.SkipDecoding()})
+        return builder.as_data_source(SPLIT, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
     except (OSError, ValueError, AssertionError, RuntimeError) as error:
         raise UserError(f"the prepared set {root} cannot be read ({error}): prepare it again") from error
+
+
+def _image_of_record(record: bytes) -> bytes:
+    """The encoded image alone: TFDS would take longer to unpack the rest, which the manifest has, too."""
+    from tensorflow_datasets.proto import tf_example_pb2  # imports all of TFDS
+
+    return tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value[0]
