@@ -25,15 +25,16 @@ def run(chosen: options.Options) -> list[row.Row]:
     rows: list[row.Row] = []
     precision = jax.default_matmul_precision(options.PRECISIONS[chosen.precision].products)
     with jax.default_device(chosen.device), precision, fresh_cache():
-        for case in chosen.cases:
+        for case in chosen.cases if "steps" in chosen.only else ():
             _say(f"measuring {case}")
             rows += measure.step_rows(case, chosen.variants, chosen.repeats, chosen.device)
             rows.append(measure.prediction_row(case, chosen.repeats))
         # One of every batch and size.
         for case in {(case.batch, case.height, case.width): case for case in chosen.cases}.values():
-            _say(f"measuring functions and input at {case.batch} x {case.height} x {case.width}")
-            rows += measure.function_rows(case, chosen.repeats)
-            rows += measure.pipeline_rows(case, chosen.repeats)
+            for part, rows_of in (("functions", measure.function_rows), ("input", measure.input_rows)):
+                if part in chosen.only:
+                    _say(f"measuring {part} at {case.batch} x {case.height} x {case.width}")
+                    rows += rows_of(case, chosen.repeats)
         if chosen.peer:
             from benchmarks.torch_peer.comparison import comparison_rows  # PyTorch is an optional extra
 

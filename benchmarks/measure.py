@@ -1,19 +1,24 @@
 """The measurements of a case, as rows."""
 
-import time
+import pathlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 
+from benchmarks import inputs
 from benchmarks.case import Case
 from benchmarks.functions import floor_bytes, functions
 from benchmarks.parts import parts
 from benchmarks.program import Program, cached_compile_seconds, compile_program
 from benchmarks.row import Row
 from benchmarks.steps import Steps
-from benchmarks.throughput import pipeline_seconds, prediction, wait
-from benchmarks.timing import interleaved
+from benchmarks.throughput import prediction, wait
+from benchmarks.timing import interleaved, interleaved_streams
+
+_SNIPPETS = 48  # more than any loader reads ahead
+_SECONDS = 0.5
 
 
 def step_rows(case: Case, variants: Sequence[str], repeats: int, device: jax.Device) -> list[Row]:
@@ -100,19 +105,33 @@ def prediction_row(case: Case, repeats: int) -> Row:
     )
 
 
-def pipeline_rows(case: Case, repeats: int) -> list[Row]:
-    """Returns how many images a second the input pipeline reads, three a snippet; nothing without TensorFlow.
+def input_rows(case: Case, repeats: int) -> list[Row]:
+    """Returns how many snippets a second the ways into a training give, with decoding in proportion to bare decoding.
 
     Args:
-      case: Its batch and size.
-      repeats: A quarter of the batches that are taken.
+      case: Its batch and size; phase and networks do not matter.
+      repeats: Rounds that are timed.
 
     Returns:
-      One row or none.
+      A row for each of `benchmarks.inputs.openers`; only of the one that reads what is decoded bare, a ratio.
     """
-    seconds = pipeline_seconds(case, repeats, time.perf_counter)
-    label = f"functions, {case.batch} x {case.height} x {case.width}"
-    return [] if seconds is None else [Row(label, "input pipeline, a batch", seconds, frames=3 * case.batch)]
+    with tempfile.TemporaryDirectory(prefix="dopi_jax_input_") as folder:
+        count = -(-_SNIPPETS // case.batch)
+        seconds, processor = interleaved_streams(inputs.openers(case, pathlib.Path(folder)), repeats, count, _SECONDS)
+    label = f"input, {case.batch} x {case.height} x {case.width}"
+    return [
+        Row(
+            label,
+            name,
+            seconds.median(name),
+            ratio=seconds.ratio(name, inputs.BARE) if name == inputs.PREPARED else None,
+            reference=inputs.BARE if name == inputs.PREPARED else None,
+            frames=3 * case.batch,
+            snippets=case.batch,
+            processor_seconds=processor.median(name),
+        )
+        for name in seconds.seconds
+    ]
 
 
 def _compiled(pieces: Mapping[str, tuple[Callable[..., Any], Any]]) -> dict[str, tuple[Program, Any]]:

@@ -34,12 +34,16 @@ PRECISIONS = {
 }
 
 
+PARTS = ("steps", "functions", "input")
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """What to measure.
 
     Attributes:
       cases: Phases, networks and batches.
+      only: What of them is measured, of `PARTS`.
       variants: Rows of the ablation tables whose steps are timed.
       precision: Of the networks, a name of `PRECISIONS`.
       device: Where to.
@@ -49,6 +53,7 @@ class Options:
     """
 
     cases: tuple[Case, ...]
+    only: tuple[str, ...]
     variants: tuple[str, ...]
     precision: str
     device: jax.Device
@@ -89,16 +94,21 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         raise UserError("--peer needs PyTorch, which is not installed: pip install -e '.[bench]'")
     if given.json is not None and not given.json.parent.is_dir():
         raise UserError(f"--json is {given.json}: its folder does not exist")
-    return Options(cases, tuple(given.variants), precision, device, given.repeats, given.json, given.peer)
+    return Options(
+        cases, tuple(given.only), tuple(given.variants), precision, device, given.repeats, given.json, given.peer
+    )
 
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures time, memory and arithmetic of train steps, their parts, geometry and prediction.",
+        description="Measures time, memory and arithmetic of train steps, their parts, geometry, prediction and input.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     several = {"nargs": "+", "metavar": "VALUE"}
+    parser.add_argument(
+        "--only", choices=PARTS, default=PARTS, help=f"of {' '.join(PARTS)}; parts and prediction belong to steps", **several
+    )
     parser.add_argument("--phases", choices=tuple(PHASES), default=("1", "2"), help="of 1 2", **several)
     parser.add_argument(
         "--variants", choices=tuple(ABLATIONS), default=("basic", "full"), help=f"of {' '.join(ABLATIONS)}", **several

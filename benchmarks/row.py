@@ -28,6 +28,8 @@ class Row:
       moved_bytes: Memory traffic of a call, as XLA counts it.
       floor_bytes: Size of inputs and results together: the least traffic there can be.
       frames: Images handled in a call.
+      snippets: Training samples read in a call.
+      processor_seconds: Time of the processor in a call, over all cores.
     """
 
     case: str
@@ -42,6 +44,8 @@ class Row:
     moved_bytes: float | None = None
     floor_bytes: float | None = None
     frames: int | None = None
+    snippets: int | None = None
+    processor_seconds: float | None = None
 
     @property
     def flops_per_second(self) -> float | None:
@@ -54,6 +58,16 @@ class Row:
         return self.frames / self.seconds if self.frames and self.seconds else None
 
     @property
+    def snippets_per_second(self) -> float | None:
+        """Training samples read a second."""
+        return self.snippets / self.seconds if self.snippets and self.seconds else None
+
+    @property
+    def cores_for_30_a_second(self) -> float | None:
+        """How many cores do this 30 times a second."""
+        return None if self.processor_seconds is None else 30 * self.processor_seconds
+
+    @property
     def traffic_over_floor(self) -> float | None:
         """How many times the least traffic the program moves."""
         return self.moved_bytes / self.floor_bytes if self.moved_bytes and self.floor_bytes else None
@@ -62,7 +76,7 @@ class Row:
 def table(title: str, rows: Sequence[Row]) -> str:
     """Returns the rows as text, those of a case under its name."""
     columns = ["what", "ms", "ratio", "to", "compile s", "cached s", "peak MiB", "GFLOP", "GFLOP/s"]
-    columns += ["MB moved", "MB least", "moved/least", "frames/s"]
+    columns += ["MB moved", "MB least", "moved/least", "frames/s", "snippets/s", "cores for 30/s"]
     lines: list[list[Any] | None] = []
     for index, row in enumerate(rows):
         if index == 0 or row.case != rows[index - 1].case:
@@ -91,6 +105,8 @@ def _line(row: Row) -> list[Any]:
         (row.floor_bytes, 1e-6),
         (row.traffic_over_floor, 1),
         (row.frames_per_second, 1),
+        (row.snippets_per_second, 1),
+        (row.cores_for_30_a_second, 1),
     ]
     cells = [row.reference or "" if pair is None else _short(*pair) for pair in numbers]
     return [f"  {row.what}", *cells]
@@ -106,6 +122,6 @@ def _short(value: float | None, factor: float) -> str:
 
 def write_json(path: pathlib.Path, about: dict[str, Any], rows: Sequence[Row]) -> None:
     """Writes the numbers, in seconds and bytes, with what they were measured on."""
-    derived = ("flops_per_second", "traffic_over_floor", "frames_per_second")
+    derived = ("flops_per_second", "traffic_over_floor", "frames_per_second", "snippets_per_second", "cores_for_30_a_second")
     records = [dataclasses.asdict(row) | {name: getattr(row, name) for name in derived} for row in rows]
     path.write_text(json.dumps({**about, "rows": records}, indent=2) + "\n")

@@ -1,9 +1,11 @@
 """Times of several functions that take turns, so that what slows the machine down for a while slows down all of them."""
 
+import contextlib
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,3 +53,38 @@ def interleaved(
             function()
             seconds[name].append(clock() - start)
     return Timings(seconds)
+
+
+def interleaved_streams(
+    openers: Mapping[str, Callable[[], Iterator[Any]]],
+    repeats: int,
+    count: int,
+    at_least: float = 0.0,
+    clocks: tuple[Callable[[], float], Callable[[], float]] = (time.perf_counter, time.process_time),
+) -> tuple[Timings, Timings]:
+    """Takes from iterators that work ahead, in turn, and times what they give at their lasting speed.
+
+    Args:
+      openers: By name; each returns an iterator without end, whose `close` stops its work.
+      repeats: Rounds that are timed, at least 1. In each every iterator is opened anew: none works in another's time.
+      count: Elements that are timed in a round, after as many that are not: by then it is no longer those read ahead.
+      at_least: Seconds that a round lasts; elements are taken beyond `count` until then.
+      clocks: Give seconds: of the wall, and of the processor, over all threads.
+
+    Returns:
+      `Timings` of an element by the first clock, and by the second.
+    """
+    timings = Timings({name: [] for name in openers}), Timings({name: [] for name in openers})
+    for _ in range(repeats):
+        for name, opened in openers.items():
+            with contextlib.closing(opened()) as stream:
+                for _ in range(count):
+                    next(stream)
+                starts = [clock() for clock in clocks]
+                taken = 0
+                while taken < count or clocks[0]() - starts[0] < at_least:
+                    next(stream)
+                    taken += 1
+                for timing, clock, start in zip(timings, clocks, starts, strict=True):
+                    timing.seconds[name].append((clock() - start) / taken)
+    return timings

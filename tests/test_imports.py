@@ -36,6 +36,40 @@ def test_training_from_an_iterator_of_numpy_arrays_needs_no_tensorflow(tmp_path)
     assert (tmp_path / "metrics.jsonl").exists()
 
 
+IMPORT_AS_A_LIBRARY = """
+import importlib, importlib.util, sys
+
+MISSING = {"tensorflow", "tensorboardX", "ml_collections"}
+
+
+class Without:
+    # Not sys.modules[name] = None, which libraries that look there for a module take for one that is installed.
+    def __init__(self, finder):
+        self._finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in MISSING else self._finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
+
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+assert not any(importlib.util.find_spec(name) for name in MISSING)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(sorted(MISSING & set(sys.modules)))
+"""
+
+
+def test_the_library_needs_none_of_what_the_commands_need():
+    names = ["models", "objectives", "training.step", "predict", "data.pipeline", "interop", "visualization"]
+    names = [f"dopi_jax.{name}" for name in names] + ["benchmarks.__main__"]
+    done = subprocess.run([sys.executable, "-c", IMPORT_AS_A_LIBRARY, *names], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[]\n"
+
+
 def test_geometry_needs_only_jax():
     code = (
         "import sys, dopi_jax.geometry; "

@@ -38,7 +38,12 @@ class Openable(Protocol):
 Source = str | os.PathLike | Openable
 
 
-def read_image(source: Source, size: tuple[int, int] | None = None, kept_rows: float = 1.0) -> np.ndarray:
+def read_image(
+    source: Source,
+    size: tuple[int, int] | None = None,
+    kept_rows: float = 1.0,
+    stored_size: tuple[int, int] | None = None,
+) -> np.ndarray:
     """Reads a frame as RGB, upright, resized on request by Pillow's antialiased bilinear filter.
 
     Args:
@@ -46,25 +51,28 @@ def read_image(source: Source, size: tuple[int, int] | None = None, kept_rows: f
         the frame is turned as its EXIF data says.
       size: (height, width) in pixels to resize to; None keeps the stored size.
       kept_rows: share of the stored rows, from the top, that is used, in (0, 1]; with None as size, in whole rows.
+      stored_size: (height, width) in pixels that the frame is to have as it is stored; None takes any.
 
     Returns:
       uint8 [height, width, 3] in 0..255.
 
     Raises:
-      UserError: the file is missing, truncated, not an image or too large a one, or holds several.
+      UserError: the file is missing, truncated, not an image or too large a one, or holds several, or has another size.
     """
     with _opened(source) as stored:
         orientation = _orientation(stored)
+        if stored_size is not None:
+            _compare_sizes(source, _upright_size(stored, orientation), stored_size)
         image = _as_rgb(stored, source)
-    if orientation in _UPRIGHT:
-        image = image.transpose(_UPRIGHT[orientation])
-    rows = kept_rows * image.height
-    if size is None:
-        image = image.crop((0, 0, image.width, round(rows)))
-    elif (*size, rows) != (image.height, image.width, image.height):
-        # The filter looks at the first rows below the box, too: as if the whole image were resized and then cut.
-        image = image.resize(size[::-1], Image.Resampling.BILINEAR, box=(0, 0, image.width, rows))
-    return np.array(image)
+        if orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[orientation])
+        rows = kept_rows * image.height
+        if size is None:
+            image = image.crop((0, 0, image.width, round(rows)))
+        elif (*size, rows) != (image.height, image.width, image.height):
+            # The filter looks at the first rows below the box, too: as if the whole image were resized and then cut.
+            image = image.resize(size[::-1], Image.Resampling.BILINEAR, box=(0, 0, image.width, rows))
+        return np.asarray(image)
 
 
 def image_size(source: Source) -> tuple[int, int]:
@@ -77,8 +85,7 @@ def image_size(source: Source) -> tuple[int, int]:
       UserError: the file is missing, not an image or too large a one, or holds several.
     """
     with _opened(source) as stored:
-        turned = _orientation(stored) in _ON_ITS_SIDE
-        return (stored.width, stored.height) if turned else (stored.height, stored.width)
+        return _upright_size(stored, _orientation(stored))
 
 
 def require_size(source: Source, size: tuple[int, int]) -> None:
@@ -91,12 +98,7 @@ def require_size(source: Source, size: tuple[int, int]) -> None:
     Raises:
       UserError: it has another, or cannot be read.
     """
-    found = image_size(source)
-    if found != size:
-        raise UserError(
-            f"image {source} has {found[1]}x{found[0]} pixels (width x height), expected {size[1]}x{size[0]} as the other "
-            "frames of its sequence: keep frames of different sizes in different sequences"
-        )
+    _compare_sizes(source, image_size(source), size)
 
 
 @contextlib.contextmanager
@@ -127,6 +129,18 @@ def _opened(source: Source) -> Iterator[Image.Image]:
         ) from error
 
 
+def _compare_sizes(source: Source, found: tuple[int, int], expected: tuple[int, int]) -> None:
+    if found != expected:
+        raise UserError(
+            f"image {source} has {found[1]}x{found[0]} pixels (width x height), expected {expected[1]}x{expected[0]} as the "
+            "other frames of its sequence: keep frames of different sizes in different sequences"
+        )
+
+
+def _upright_size(stored: Image.Image, orientation: int) -> tuple[int, int]:
+    return (stored.width, stored.height) if orientation in _ON_ITS_SIDE else (stored.height, stored.width)
+
+
 def _as_rgb(stored: Image.Image, source: Source) -> Image.Image:
     if stored.mode.startswith("I;16"):  # Pillow would clip at 255
         return Image.fromarray(np.rint(np.asarray(stored) / 257).astype(np.uint8)).convert("RGB")
@@ -136,14 +150,16 @@ def _as_rgb(stored: Image.Image, source: Source) -> Image.Image:
         )
     if stored.mode == "P":  # of whose transparent colours Pillow warns on the direct way
         return stored.convert("RGBA").convert("RGB")
-    return stored.convert("RGB")
+    return stored if stored.mode == "RGB" else stored.convert("RGB")
 
 
 def _orientation(stored: Image.Image) -> int:
     """1 for upright, else a key of `_UPRIGHT` if it is known; EXIF data that cannot be read says nothing."""
+    if "exif" not in stored.info:
+        return 1
     exif = Image.Exif()
     with contextlib.suppress(*_DAMAGED):
-        exif.load(stored.info.get("exif", b""))
+        exif.load(stored.info["exif"])
         return exif.get(ExifTags.Base.Orientation, 1)
     return 1
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dopi_jax.data.images import read_image, require_size
+from dopi_jax.data.images import read_image
 from dopi_jax.data.order import GivenOrder, ShuffledOrder
 from dopi_jax.data.snippets import Frame, Sequence, Snippet
 from dopi_jax.errors import UserError
@@ -122,8 +122,7 @@ class SnippetReader:
         pixels = self._kept.get(frame)
         if pixels is None and frame not in self._bad:
             try:
-                require_size(frame, snippet.image_size)
-                pixels = read_image(frame, self._size, snippet.kept_rows)
+                pixels = read_image(frame, self._size, snippet.kept_rows, snippet.image_size)
             except UserError as error:
                 self._note_bad(frame, error)
             else:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 
@@ -23,6 +22,8 @@ class RunLog:
           steps: The step at which training ends.
           start_step: The step at which it starts.
         """
+        from tensorboardX import SummaryWriter  # training's commands need it, networks and steps do not
+
         self._file = workdir / "metrics.jsonl"
         self._pictures = workdir / "images"
         self._pictures.mkdir(parents=True, exist_ok=True)

@@ -74,17 +74,26 @@ def gathered(
       resident: `frames` uint8 [N, H, W, 3], `snippets` int32 [S, 3] and `intrinsics` [S, 3, 3], as
         `dopi_jax.data.reader.ResidentFrames` has them.
     """
-
-    def gather(resident, batch):
-        return {
-            "frames": resident["frames"][resident["snippets"][batch["snippet"]]],
-            "intrinsics": resident["intrinsics"][batch["snippet"]],
-            "index": batch["index"],
-        }
-
     resident = replicate(resident)
-    on_all = jax.pmap(gather, axis_name=AXIS, in_axes=(None, 0))
+    on_all = jax.pmap(gather_snippets, axis_name=AXIS, in_axes=(None, 0))
     return (on_all(resident, batch) for batch in batches)
+
+
+def gather_snippets(resident: dict[str, jax.Array], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Returns the batch that indices name.
+
+    Args:
+      resident: As `gathered` takes it.
+      batch: `snippet` and `index` [B].
+
+    Returns:
+      `frames` [B, 3, H, W, 3], `intrinsics` [B, 3, 3] and `index` [B].
+    """
+    return {
+        "frames": resident["frames"][resident["snippets"][batch["snippet"]]],
+        "intrinsics": resident["intrinsics"][batch["snippet"]],
+        "index": batch["index"],
+    }
 
 
 def mean_across_devices(tree: Any) -> Any:

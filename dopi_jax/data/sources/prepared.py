@@ -42,11 +42,17 @@ class PreparedFrame:
     record: int
 
     def open(self, mode: str = "rb") -> io.BytesIO:
-        """Opens the encoded image."""
+        """Opens the encoded image.
+
+        Raises:
+          UserError: It is damaged.
+        """
         try:
-            return io.BytesIO(_records(self.root)[self.record]["image"])
-        except (OSError, ValueError, RuntimeError, IndexError, AssertionError) as error:
-            raise UserError(f"the prepared set {self.root} cannot be read ({error}): prepare it again") from error
+            return io.BytesIO(_image_of_record(_records(self.root)[self.record]))
+        except (OSError, ValueError, IndexError, RuntimeError) as error:
+            raise UserError(
+                f"frame {self} cannot be read ({error}): the set is damaged; copy it again, or prepare it again"
+            ) from error
 
     def __str__(self) -> str:
         return f"{self.record} of the prepared set {self.root}"
@@ -140,8 +146,18 @@ def _entries(root: pathlib.Path, dataset: str) -> list[dict[str, Any]]:
 
 @functools.lru_cache
 def _records(root: pathlib.Path) -> Any:
-    """The records by index, images still encoded."""
+    """The records by index, as they are stored."""
     import tensorflow_datasets as tfds  # takes a second to import
 
-    builder = tfds.builder_from_directory(root / DATASET)
-    return builder.as_data_source(SPLIT, decoders={"image": tfds.decode.SkipDecoding()})
+    try:
+        builder = tfds.builder_from_directory(root / DATASET)
+        return builder.as_data_source(SPLIT, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+    except (OSError, ValueError, AssertionError, RuntimeError) as error:
+        raise UserError(f"the prepared set {root} cannot be read ({error}): prepare it again") from error
+
+
+def _image_of_record(record: bytes) -> bytes:
+    """The encoded image alone: TFDS would take longer to unpack the rest, which the manifest has, too."""
+    from tensorflow_datasets.proto import tf_example_pb2  # imports all of TFDS
+
+    return tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value[0]
