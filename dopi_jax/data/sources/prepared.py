@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class PreparedFrame:
           UserError: It is damaged.
         """
         try:
-            return io.BytesIO(_image_of_record(_records(self.root)[self.record]))
+            return io.BytesIO(_records(self.root)(self.record))
         except (OSError, ValueError, IndexError, RuntimeError) as error:
             raise UserError(
                 f"frame {self} cannot be read ({error}): the set is damaged; copy it again, or prepare it again"
@@ -81,6 +82,7 @@ def read(root: pathlib.Path, dataset: str, item: str) -> list[Sequence]:
       dataset: Name of the data set, such as kitti_raw.
       item: One of `items`.
     """
+    _records(root)  # imports libraries, which must not begin in the threads that read
     height, width = read_manifest(root)["size"]
     sequences = []
     for entry in _entries(root, dataset):
@@ -145,19 +147,19 @@ def _entries(root: pathlib.Path, dataset: str) -> list[dict[str, Any]]:
 
 
 @functools.lru_cache
-def _records(root: pathlib.Path) -> Any:
-    """The records by index, as they are stored."""
-    import tensorflow_datasets as tfds  # takes a second to import
+def _records(root: pathlib.Path) -> Callable[[int], bytes]:
+    """Returns what gives the encoded image of a record, by index; several threads may call it at a time."""
+    import tensorflow_datasets as tfds  # takes seconds to import
+    from tensorflow_datasets.proto import tf_example_pb2
 
     try:
         builder = tfds.builder_from_directory(root / DATASET)
-        return builder.as_data_source(SPLIT, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+        source = builder.as_data_source(SPLIT, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
     except (OSError, ValueError, AssertionError, RuntimeError) as error:
         raise UserError(f"the prepared set {root} cannot be read ({error}): prepare it again") from error
 
+    def encoded_image(record: int) -> bytes:
+        # TFDS would take longer to unpack the rest, which the manifest has, too.
+        return tf_example_pb2.Example.FromString(source[record]).features.feature["image"].bytes_list.value[0]
 
-def _image_of_record(record: bytes) -> bytes:
-    """The encoded image alone: TFDS would take longer to unpack the rest, which the manifest has, too."""
-    from tensorflow_datasets.proto import tf_example_pb2  # imports all of TFDS
-
-    return tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value[0]
+    return encoded_image
