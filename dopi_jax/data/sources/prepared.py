@@ -14,7 +14,6 @@ import json
 import pathlib
 from typing import Any
 
-import cv2
 import numpy as np
 
 from dopi_jax.data.snippets import Sequence
@@ -58,6 +57,8 @@ class PreparedFrame:
         Raises:
           UserError: It is damaged.
         """
+        import cv2  # when it is used: networks and steps do without
+
         pixels = cv2.imdecode(np.frombuffer(self._encoded(), np.uint8), cv2.IMREAD_COLOR_RGB)
         if pixels is None:
             raise self._damaged("not a whole picture")
