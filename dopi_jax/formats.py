@@ -7,10 +7,10 @@ import io
 import os
 import pathlib
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from dopi_jax import opencv as cv2
 from dopi_jax.errors import UserError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

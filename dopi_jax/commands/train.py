@@ -10,9 +10,10 @@ from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
 from dopi_jax.config import Config
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.pipeline import TrainingInput
+from dopi_jax.data.preflight import check_footage
 from dopi_jax.data.selection import find_data_roots, roots_with, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
-from dopi_jax.data.sources import EmptySplit, kitti_flow
+from dopi_jax.data.sources import EmptySplit, NoFootage, kitti_flow
 from dopi_jax.training import TrainState, check_same_run, frozen_variables, initial_variables, train
 
 Roots = tuple[pathlib.Path, ...]
@@ -44,6 +45,8 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
     roots = find_data_roots(data.root)
     training = _sequences(config, roots, data.train, for_training=True)
     validation = _sequences(config, roots, data.validation)
+    for report in check_footage(training + validation, (data.height, data.width)):
+        print(report.render(), file=sys.stderr)
     source = TrainingInput(
         training,
         size=(data.height, data.width),
@@ -96,5 +99,7 @@ def _sequences(config: Config, roots: Roots, selections: tuple[str, ...], for_tr
     if for_training and empty and not sequences:
         raise empty[0]
     for error in empty:
+        if isinstance(error, NoFootage) and sequences:
+            continue
         print(f"note: nothing to {'train' if for_training else 'validate'} on: {error}", file=sys.stderr)
     return sequences

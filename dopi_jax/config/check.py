@@ -10,8 +10,8 @@ from dopi_jax.errors import UserError
 
 _CHOICES = {
     "phase": ("depthpose", "flow"),
-    "model.depth": ("resnet6", "resnet_s6", "small"),
-    "model.pose": ("b6", "small"),
+    "model.depth": ("resnet6", "resnet_s6", "small", "lite"),
+    "model.pose": ("b6", "small", "lite"),
     "model.flow": ("back2future", "small"),
     "model.flow_bias": ("zero", "uniform"),
     "model.rotation": ("euler", "quaternion", "so3"),
@@ -26,6 +26,7 @@ _CHOICES = {
 }
 _BEST_BY = {"depthpose": ("photometric", "latest", "abs_rel"), "flow": ("photometric", "latest", "epe")}
 _FLOW_MULTIPLE = 64  # the flow network halves its input six times
+_LITE_MULTIPLE = 32
 
 
 def check(config: Config) -> None:
@@ -41,6 +42,8 @@ def check(config: Config) -> None:
     for name, choices in _CHOICES.items():
         _check_choice(config, name, choices)
     _check_choice(config, "train.best_by", _BEST_BY[config.phase])
+    if config.optimizer.encoder_rate < 0 or not math.isfinite(config.optimizer.encoder_rate):
+        raise UserError(f"config.optimizer.encoder_rate is {config.optimizer.encoder_rate}: expected a factor, 0 or more")
     positive = {
         "data.height": config.data.height,
         "data.width": config.data.width,
@@ -62,15 +65,17 @@ def check(config: Config) -> None:
     if not 0 <= config.optimizer.decay_after <= 1:
         found = config.optimizer.decay_after
         raise UserError(f"config.optimizer.decay_after is {found}: expected a share of the steps, from 0 to 1")
+    if "lite" in (config.model.depth, config.model.pose):
+        _check_multiple(config, _LITE_MULTIPLE, 'the networks "lite" halve')
     if config.phase == "depthpose":
         _check_scales(config)
     else:
-        _check_flow_size(config)
+        _check_multiple(config, _FLOW_MULTIPLE, "the flow network halves")
 
 
 def _check_scales(config: Config) -> None:
     """Sides must halve evenly down to the coarsest scale, and the network must predict it."""
-    available = {"resnet6": 6, "resnet_s6": 6, "small": 5}[config.model.depth]
+    available = {"resnet6": 6, "resnet_s6": 6, "small": 5, "lite": 5}[config.model.depth]
     if config.loss.scales > available:
         raise UserError(f"config.loss.scales is {config.loss.scales}: depth network {config.model.depth!r} has {available}")
     factor = 2 ** (config.loss.scales - 1)
@@ -82,14 +87,14 @@ def _check_scales(config: Config) -> None:
             )
 
 
-def _check_flow_size(config: Config) -> None:
+def _check_multiple(config: Config, multiple: int, who_halves: str) -> None:
     for side in ("height", "width"):
         value = getattr(config.data, side)
-        if value % _FLOW_MULTIPLE:
-            near = max(_FLOW_MULTIPLE, round(value / _FLOW_MULTIPLE) * _FLOW_MULTIPLE)
+        if value % multiple:
+            near = max(multiple, round(value / multiple) * multiple)
             raise UserError(
-                f"config.data.{side} is {value}: expected a multiple of {_FLOW_MULTIPLE}, which the flow network halves "
-                f"down to single cells, such as {near}"
+                f"config.data.{side} is {value}: expected a multiple of {multiple}, which {who_halves} down to single "
+                f"cells, such as {near}"
             )
 
 

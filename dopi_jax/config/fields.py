@@ -37,8 +37,9 @@ class DataConfig:
 class ModelConfig:
     """The networks."""
 
-    depth: str = "resnet6"  # "resnet6" | "resnet_s6" | "small" (D1)
-    pose: str = "b6"  # "b6" | "small"
+    depth: str = "resnet6"  # "resnet6" | "resnet_s6" | "small" | "lite" (D1)
+    pose: str = "b6"  # "b6" | "small" | "lite"
+    pretrained: bool = True  # whether a new run of "lite" networks starts from ImageNet weights
     flow: str = "back2future"  # "back2future" | "small"; phase 2 alone has it
     flow_bias: str = "zero"  # how its biases start: "zero" | "uniform", from U(0, 1) as in the published code
     rotation: str = "euler"  # "euler" | "quaternion" | "so3"
@@ -97,6 +98,7 @@ class OptimizerConfig:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    encoder_rate: float = 1.0  # times learning_rate for the encoder of "lite", which starts from good features
 
 
 @dataclass

@@ -1,16 +1,17 @@
-"""Recorded video as training snippets and evaluation frames, read from the data sets' official folder layouts.
+"""Recorded video as training snippets and evaluation frames.
 
-    images · calibration · snippets      a frame, a calibration file, a sequence of frames
-    kitti_raw · kitti_odometry           the official layouts as sequences
-    cityscapes                           likewise, every second frame and without the bonnet
-    kitti_flow                           the pairs of KITTI 2015 with true flow
+    images · intrinsics · calibration    a frame, a camera, a calibration file
+    snippets · splits                    a sequence of frames; which frames train, validate and test
     tracking · survey · recording        what moves from frame to frame of one's own footage, its shots and stride
-    footage · video_frames · preflight   its camera, its frames out of a video, the report before training
-    images · video (in sources)          folders of images and videos as sequences
-    splits                               which frames train, validate and test
-    selection                            config text -> sequences            <- everything above
+    footage · video_frames               its camera, its frames out of a video
+    sources/                             where frames come from, a module each, and the table of them
+    selection                            config text -> sequences            <- sources
     velodyne                             laser scan -> ground-truth depth
-    augment · pipeline                   sequences -> batches; the only modules that import TensorFlow
+    preflight                            the report on one's own footage before training
+    prepare                              frames of any source -> one set that trains anywhere
+    order · reader                       which snippet is due when, and its frames
+    tf_loader · grain_loader             samples -> batches; tf_loader is the only module that imports TensorFlow
+    pipeline                             sequences -> batches                <- everything above
 
 Images are uint8 RGB [height, width, 3]; sizes are (height, width); intrinsics are 3x3 in pixels of the image at hand,
 pixel centres at integers.

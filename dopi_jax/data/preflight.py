@@ -91,11 +91,12 @@ def check_footage(sequences: list[Sequence], size: tuple[int, int]) -> list[Pref
       sequences: from the sources images and video.
       size: (height, width) to train at, in pixels.
     """
-    shots: dict[Recording, list[Sequence]] = {}
+    shots: dict[tuple, list[Sequence]] = {}
     for sequence in sequences:
         if sequence.recording is not None:
-            shots.setdefault(sequence.recording, []).append(sequence)
-    return [_check_recording(recording, its_shots, size) for recording, its_shots in shots.items()]
+            # Training and validation look at a recording anew, but under the same name.
+            shots.setdefault((sequence.origin, sequence.recording.name), []).append(sequence)
+    return [_check_recording(of_one[0].recording, of_one, size) for of_one in shots.values()]
 
 
 def _check_recording(recording: Recording, shots: list[Sequence], size: tuple[int, int]) -> Preflight:

@@ -5,6 +5,7 @@ set made of these files. Started again with the same request, it goes on with th
 """
 
 import collections
+import contextlib
 import dataclasses
 import io
 import json
@@ -181,7 +182,7 @@ def _write_records(
 
     file_of = {frame: i for i, frame in enumerate(frame for sequence in staged for frame in sequence.frames)}
 
-    class Frames(tfds.core.GeneratorBasedBuilder):
+    class Frames(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         name = prepared.DATASET.parts[0]
         VERSION = tfds.core.Version(prepared.DATASET.parts[1])
         url_infos: typing.ClassVar[dict] = {}  # nothing is downloaded; the search for checksums needs more packages
@@ -221,7 +222,8 @@ def _write_records(
     shutil.rmtree(work / prepared.DATASET.parts[0], ignore_errors=True)
     tfds.disable_progress_bar()
     builder = Frames(data_dir=work, file_format="array_record")
-    builder.download_and_prepare()
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells where the unfinished set lies
+        builder.download_and_prepare()
 
 
 def _manifest(sequences: list[Sequence], request: dict[str, Any], failed: dict[Frame, str]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import functools
 import itertools
 import pathlib
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from dopi_jax import opencv as cv2
 from dopi_jax.data.recording import Bars, Survey
 from dopi_jax.data.tracking import WIDTH, Tracks, read_grey, track
 from dopi_jax.errors import UserError

@@ -8,10 +8,10 @@ import contextlib
 import pathlib
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
+from dopi_jax import opencv as cv2
 from dopi_jax.data.images import read_image
 
 WIDTH = 640  # pixels that frames are tracked at: a corner is found again within a few tenths of a pixel

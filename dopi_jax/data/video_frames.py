@@ -16,13 +16,10 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 
-# Before OpenCV opens its first video: damage is told in one sentence here, not in FFmpeg's words on stderr as well.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from dopi_jax import opencv as cv2
 from dopi_jax.errors import UserError
 
 LONGEST_SIDE = 1280  # pixels of the stored frames
@@ -105,7 +102,7 @@ def _unpack_into(folder: pathlib.Path, video: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _opened(video: pathlib.Path) -> Iterator[cv2.VideoCapture]:
+def _opened(video: pathlib.Path) -> Iterator["cv2.VideoCapture"]:
     if video.stat().st_size == 0:
         raise UserError(f"video {video} is empty: copy or download it again")
     # Named, because the other back ends take a name with digits for a series of images.
@@ -123,7 +120,7 @@ def _opened(video: pathlib.Path) -> Iterator[cv2.VideoCapture]:
         capture.release()
 
 
-def _write_frames(capture: cv2.VideoCapture, video: pathlib.Path, folder: pathlib.Path) -> dict:
+def _write_frames(capture: "cv2.VideoCapture", video: pathlib.Path, folder: pathlib.Path) -> dict:
     announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     if not 0 < announced < 1e8:  # where a file does not tell, there is any number
         announced = 0
@@ -157,7 +154,7 @@ def _write_frames(capture: cv2.VideoCapture, video: pathlib.Path, folder: pathli
     }
 
 
-def _stored_size(size: tuple[int, int], capture: cv2.VideoCapture) -> tuple[int, int]:
+def _stored_size(size: tuple[int, int], capture: "cv2.VideoCapture") -> tuple[int, int]:
     """The size of the same picture with square pixels, no larger than need be."""
     pixel_aspect = capture.get(cv2.CAP_PROP_SAR_NUM) / (capture.get(cv2.CAP_PROP_SAR_DEN) or math.inf) or 1.0
     if round(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from dopi_jax.errors import UserError
+from dopi_jax.models.depth_lite import LiteDepthNet
+from dopi_jax.models.disparity import mid_range_head, to_disparity
 from dopi_jax.models.layers import (
-    NEAR_ZERO,
     ResidualStage,
     UpConv,
     conv,
@@ -16,10 +17,6 @@ from dopi_jax.models.layers import (
     upsample_bilinear,
     upsample_nearest,
 )
-
-# Disparity lies in (0.01, 10.01), so that depth = 1 / disparity lies in (0.1, 100).
-DISPARITY_RANGE = 10.0
-DISPARITY_FLOOR = 0.01
 
 
 class DepthNet(nn.Module):
@@ -30,7 +27,7 @@ class DepthNet(nn.Module):
 
     Attributes:
       variant: "resnet6" (54.6 M parameters; "architecture in CC" of the paper), "resnet_s6" (80.9 M, the authors'
-        released code; D1) or "small" (about 2 M, for a laptop).
+        released code; D1), "small" (about 2 M, for a laptop) or "lite" (3.5 M, of which 2.9 M can start from ImageNet).
       axis_name: the mapped axis of data-parallel training, over which batch statistics are averaged; with it,
         `apply` with `train=True` works inside that mapping only.
 
@@ -41,7 +38,7 @@ class DepthNet(nn.Module):
     variant: str = "resnet6"
     axis_name: str | None = None
 
-    VARIANTS: ClassVar[tuple[str, ...]] = ("resnet6", "resnet_s6", "small")
+    VARIANTS: ClassVar[tuple[str, ...]] = ("resnet6", "resnet_s6", "small", "lite")
 
     def __post_init__(self):
         if self.variant not in self.VARIANTS:
@@ -51,6 +48,8 @@ class DepthNet(nn.Module):
     def setup(self):
         if self.variant == "small":
             self.network = SmallDepthNet()
+        elif self.variant == "lite":
+            self.network = LiteDepthNet()
         else:
             self.network = DispResNet(*RESIDUAL_BLOCKS[self.variant], self.axis_name)
         nn.share_scope(self, self.network)
@@ -65,16 +64,11 @@ class DepthNet(nn.Module):
 
         Returns:
           Disparities in (0.01, 10.01), finest first: [B, H, W, 1], then [B, ceil(H / 2), ceil(W / 2), 1] and so on;
-          six in all for the residual networks, five for "small".
+          six in all for the residual networks, five for "small" and "lite".
         """
         disparities = self.network(images, train)
         # Under jit the compiler drops the heads whose output is not returned.
         return disparities if (train if all_scales is None else all_scales) else disparities[:1]
-
-
-def to_disparity(logits: jax.Array) -> jax.Array:
-    """Maps a head's output to the range of disparities."""
-    return DISPARITY_RANGE * nn.sigmoid(logits) + DISPARITY_FLOOR
 
 
 # Channels of the stages at strides 2, 4, ..., 128, and of the decoder at strides 64, 32, ..., 1.
@@ -137,9 +131,6 @@ SMALL_ENCODER_CHANNELS = (16, 32, 64, 128, 192)
 # Down to stride 2 only: the full-size level alone took a third of a step, and the finest head is upsampled instead.
 SMALL_DECODER_CHANNELS = (128, 64, 32, 16)
 SMALL_GROUP = 8  # channels normalised together
-# sigmoid(-2) = 0.12 puts the first depth near 0.8, mid-range on the scale of logarithms: a head that starts at the
-# sigmoid's middle starts at depth 0.2, and soon saturates.
-SMALL_HEAD_BIAS = -2.0
 
 
 class SmallDepthNet(nn.Module):
@@ -160,9 +151,7 @@ class SmallDepthNet(nn.Module):
             skip = pyramid[level - 1]
             x = jnp.concatenate([crop_like(upsample_nearest(x), skip), skip], axis=-1)
             x = nn.elu(conv(channels, name=f"up{level}")(x))
-            bias_init = nn.initializers.constant(SMALL_HEAD_BIAS)
-            head = conv(1, kernel_init=NEAR_ZERO, bias_init=bias_init, last=True, name=f"disp{level}")
-            disparities.insert(0, to_disparity(head(x)))
+            disparities.insert(0, to_disparity(mid_range_head(name=f"disp{level}")(x)))
         return [crop_like(upsample_bilinear(disparities[0]), images), *disparities]
 
 

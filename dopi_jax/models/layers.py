@@ -4,6 +4,8 @@ A layer computes in the precision of its kernel, so that who passes kernels in b
 bfloat16; normalisation is float32 inside, and so are the last layers, whose results are measured in pixels and metres.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -21,20 +23,22 @@ def conv(
     kernel_size: int = 3,
     stride: int = 1,
     *,
+    padding: Sequence[tuple[int, int]] | None = None,
     use_bias: bool = True,
     kernel_init: nn.initializers.Initializer = XAVIER_UNIFORM,
     bias_init: nn.initializers.Initializer = nn.initializers.zeros,
     last: bool = False,
     name: str | None = None,
 ) -> nn.Conv:
-    """Makes a square convolution, Xavier-uniform with zero bias, that pads `kernel_size // 2` on every side.
+    """Makes a square convolution, Xavier-uniform with zero bias.
 
-    The padding is explicit because "SAME" pads one pixel less on the left when a stride-2 convolution meets an even size.
+    Its padding is not "SAME", which pads one pixel less on the left when a stride-2 convolution meets an even size.
 
     Args:
       features: output channels.
       kernel_size: side of the kernel, odd.
       stride: 1, or 2 to halve the size (rounded up).
+      padding: cells of zeros, ((above, below), (left, right)); by default `kernel_size // 2` on every side.
       use_bias: False where a normalisation or a residual sum follows.
       kernel_init: initialiser of the kernel [kernel_size, kernel_size, C_in, features].
       bias_init: initialiser of the bias [features].
@@ -48,20 +52,21 @@ def conv(
         features,
         (kernel_size, kernel_size),
         strides=stride,
-        padding=kernel_size // 2,
+        padding=kernel_size // 2 if padding is None else padding,
         use_bias=use_bias,
         kernel_init=kernel_init,
         bias_init=bias_init,
         dtype=jnp.float32 if last else None,
-        promote_dtype=dtypes.promote_dtype if last else _as_kernel,
+        promote_dtype=dtypes.promote_dtype if last else as_kernel,
         conv_general_dilated=convolve,
         name=name,
     )
 
 
-def _as_kernel(
+def as_kernel(
     x: jax.Array, kernel: jax.Array, bias: jax.Array | None, **_: object
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Brings input and bias into the kernel's precision; a `promote_dtype` of Flax."""
     return x.astype(kernel.dtype), kernel, None if bias is None else bias.astype(kernel.dtype)
 
 
@@ -146,7 +151,7 @@ class UpConv(nn.Module):
         """[B, H, W, C] -> [B, 2H, 2W, features]."""
         kernel = self.param("kernel", XAVIER_UNIFORM, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        x, kernel, bias = _as_kernel(x, kernel, bias)
+        x, kernel, bias = as_kernel(x, kernel, bias)
         # Along one axis out[2j] = in[j] k[1] and out[2j + 1] = in[j] k[2] + in[j + 1] k[0].
         even, odd = slice(1, 2), slice(None, None, -2)
         rows = [

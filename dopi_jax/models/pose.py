@@ -1,6 +1,5 @@
 """Pose networks: a target image and its sources to the camera's motion."""
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,8 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from dopi_jax.errors import UserError
-from dopi_jax.models.cost_volume import cost_volume, expected_displacement
+from dopi_jax.models.cost_volume import displacement_moments, expected_displacement
 from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like
+from dopi_jax.models.motion_symmetry import MIRROR, costs_in_all_ways, mean_of_all_ways
+from dopi_jax.models.pose_lite import LitePoseNet
 
 
 class PoseNet(nn.Module):
@@ -18,8 +19,9 @@ class PoseNet(nn.Module):
 
     Attributes:
       num_refs: number of source images; two are (t-1, t+1), in this order.
-      variant: "b6" (2.18 M parameters, the paper's and the authors' released network) or "small" (0.26 M, sees motion
-        through a cost volume and learns rotation in few steps).
+      variant: "b6" (2.18 M parameters, the paper's and the authors' released network), "small" (0.26 M, sees a car's
+        motion through a cost volume of image patches, and learns rotation in few steps) or "lite" (0.26 M, sees that of any
+        camera through cost volumes of pretrained features).
 
     Raises:
       UserError: the variant is unknown.
@@ -28,7 +30,7 @@ class PoseNet(nn.Module):
     num_refs: int = 2
     variant: str = "b6"
 
-    VARIANTS: ClassVar[tuple[str, ...]] = ("b6", "small")
+    VARIANTS: ClassVar[tuple[str, ...]] = ("b6", "small", "lite")
 
     def __post_init__(self):
         if self.variant not in self.VARIANTS:
@@ -36,7 +38,7 @@ class PoseNet(nn.Module):
         super().__post_init__()
 
     def setup(self):
-        self.network = SmallPoseNet() if self.variant == "small" else PoseNetB6()
+        self.network = {"b6": PoseNetB6, "small": SmallPoseNet, "lite": LitePoseNet}[self.variant]()
         nn.share_scope(self, self.network)
 
     def __call__(self, target: jax.Array, sources: Sequence[jax.Array]) -> jax.Array:
@@ -93,17 +95,10 @@ SCALES = (0.03, 0.03, 0.2, 0.1, 0.1, 0.1)
 # The first guess of the motion to t+1, and reversed to t-1: straight ahead, points coming nearer by about a fifteenth of
 # the first depth, as on a road. From no motion at all training did not find the way in 200 steps.
 FIRST_MOTION = (0.0, 0.0, -0.06, 0.0, 0.0, 0.0)
-
-
-# What a mirror makes of a motion: what goes or turns to the left then goes or turns to the right.
-MIRROR = (-1.0, 1.0, 1.0, 1.0, -1.0, -1.0)
 # Of a motion's deviation from the mean motion over the sources, what is kept. A car's motion hardly changes within a tenth
 # of a second: on a drawn street the change that was read off two pairs of images was three times the true one, and the least
 # squares fit of one to the other was 0.1 to 0.36 in forward motion and turns.
 KEPT_CHANGE = 0.3
-# Moments are a few thousandths: times this, they count for the last layer as much as its other inputs, and roll, the weakest
-# of them, is learnt in hundreds of steps of Adam instead of thousands.
-MOMENT_GAIN = 30.0
 
 
 class SmallPoseNet(nn.Module):
@@ -112,10 +107,8 @@ class SmallPoseNet(nn.Module):
     The cost volume also gives the displacement of every cell directly, whose moments over the image, as a small motion
     makes them, depend linearly on that motion: the last layer can read rotation off them before any other has learnt.
 
-    The motion from a to b is, to first order, the reverse of that from b to a. So both are read and half their difference is
-    taken: whatever the network says of every pair of images alike cancels, and the motions to t-1 and t+1 have no common
-    bias. In the same way the mirrored images are read, off the same cost volume: without that, 600 steps on drawn streets
-    left a motion to one side, of 7 mm a frame, that all frames had in common.
+    It is read in all ways of `motion_symmetry`: without the mirror, 600 steps on drawn streets left a motion to one side, of
+    7 mm a frame, that all frames had in common.
 
     Added is the mean motion over time, a parameter, of what no mirror turns round: what is the same in every frame need not
     be read off images. Of what differs between the sources a part is kept: a car's motion is steady.
@@ -123,26 +116,19 @@ class SmallPoseNet(nn.Module):
 
     @nn.compact
     def __call__(self, target: jax.Array, sources: Sequence[jax.Array]) -> jax.Array:
-        batch = target.shape[0]
-        # The sources are stacked along the batch, each beside its own copy of the target; then the same pairs turned round.
-        source_patches = normalised_patches(jnp.concatenate(sources))
-        target_patches = jnp.tile(normalised_patches(target), (len(sources), 1, 1, 1))
-        there, back = [target_patches, source_patches], [source_patches, target_patches]
-        costs = cost_volume(*(jnp.concatenate(pair) for pair in zip(there, back, strict=True)), SEARCH_RADIUS)
-        costs = jnp.concatenate([costs, mirrored_costs(costs)])
+        target_patches, *source_patches = (normalised_patches(images) for images in (target, *sources))
+        costs = costs_in_all_ways(target_patches, source_patches, SEARCH_RADIUS)
         displacement = expected_displacement(costs, SHARPNESS, SEARCH_RADIUS)
         # Where a displacement is seen tells which motion it belongs to.
         coordinates = coordinates_like(costs)
         x = jnp.concatenate([costs, displacement, coordinates], axis=-1)
         for layer, channels in enumerate(MOTION_CHANNELS, 1):
             x = nn.relu(conv(channels, 3, 2, name=f"conv{layer}")(x))
-        pooled = jnp.concatenate([jnp.mean(x, axis=(1, 2)), _moments(displacement, coordinates)], axis=-1)
+        pooled = jnp.concatenate([jnp.mean(x, axis=(1, 2)), displacement_moments(displacement, coordinates)], axis=-1)
         motions = nn.Dense(6, use_bias=False, kernel_init=NEAR_ZERO, name="pose")(pooled)
-        there, back, mirrored_there, mirrored_back = jnp.split(motions, 4)
-        mirror = jnp.array(MIRROR)
-        poses = (there - back + mirror * (mirrored_there - mirrored_back)) / 4
-        poses = poses.reshape(len(sources), batch, 6).swapaxes(0, 1)
-        mean_motion = self.param("mean_motion", lambda _: jnp.array(FIRST_MOTION) / jnp.array(SCALES)) * (1 + mirror) / 2
+        poses = mean_of_all_ways(motions, len(sources))
+        mean_motion = self.param("mean_motion", lambda _: jnp.array(FIRST_MOTION) / jnp.array(SCALES))
+        mean_motion = mean_motion * (1 + jnp.array(MIRROR)) / 2
         times = _times_of_sources(len(sources))[:, None]
         velocities = poses / times
         mean = jnp.mean(velocities, axis=1, keepdims=True)
@@ -171,28 +157,6 @@ def normalised_patches(images: jax.Array) -> jax.Array:
     centred = patches - jnp.mean(patches, axis=-1, keepdims=True)
     # Contrast below a grey level of 1 in 100 is noise, and is not raised to one.
     return centred / jnp.sqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + 1e-4)
-
-
-def mirrored_costs(costs: jax.Array) -> jax.Array:
-    """Returns the cost volume of the mirrored images.
-
-    Args:
-      costs: [B, H, W, (2 radius + 1)^2], in the order of `cost_volume`, of images whose columns all belong to a cell.
-
-    Returns:
-      The same shape.
-    """
-    side = math.isqrt(costs.shape[-1])
-    by_displacement = costs.reshape(*costs.shape[:-1], side, side)
-    return by_displacement[:, :, ::-1, :, ::-1].reshape(costs.shape)
-
-
-def _moments(displacement: jax.Array, coordinates: jax.Array) -> jax.Array:
-    """Gives the means of displacement [B, H, W, 2] times the monomials up to second order of the coordinates, [B, 12]."""
-    x, y = coordinates[..., 0], coordinates[..., 1]
-    monomials = jnp.stack([jnp.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    moments = jnp.einsum("bhwd,bhwm->bdm", displacement, monomials) / (x.shape[1] * x.shape[2])
-    return MOMENT_GAIN * moments.reshape(len(moments), -1)
 
 
 def _times_of_sources(count: int) -> jax.Array:

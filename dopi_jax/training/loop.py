@@ -67,8 +67,10 @@ def train(
     _write_config(workdir, config)
     schedule = config.train
     checkpoints = Checkpoints(workdir, schedule.keep_checkpoints)
-    state = parallel.replicate(create_state(config, frozen, initial))
-    if checkpoints.latest_step is not None:
+    is_new = checkpoints.latest_step is None
+    from_imagenet = is_new and initial is None and config.model.pretrained
+    state = parallel.replicate(create_state(config, frozen, initial, pretrained=from_imagenet))
+    if not is_new:
         state = checkpoints.restore(state)
     first = int(state.step)
     log = RunLog(workdir, schedule.steps, first)

@@ -10,9 +10,11 @@ import optax
 from flax import struct
 
 from dopi_jax.config import Config, ModelConfig, OptimizerConfig
+from dopi_jax.interop.imagenet import efficientnet_lite0_params
 from dopi_jax.models import DepthNet, FlowNet, PoseNet
 from dopi_jax.objectives import SnippetGeometry, predict_geometry
 
+_ENCODER = "encoder"  # the name of what can be pretrained, in the parameters of a network
 _INIT_SIDE = 128  # pixels; the networks are convolutional, so their parameters do not depend on it
 
 
@@ -73,25 +75,39 @@ def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array], Snip
 
 
 def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Returns Adam, for a training of so many steps (paper section IV-B, D29)."""
+    """Returns Adam, for a training of so many steps (paper section IV-B, D29); encoders move by their own rate."""
     begin = round(config.decay_after * steps)
     if config.decay == "linear":
         rate = optax.linear_schedule(config.learning_rate, 0.0, transition_steps=steps - begin, transition_begin=begin)
     else:
         rate = optax.piecewise_constant_schedule(config.learning_rate, {begin: 0.1})
-    return optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
+    adam = optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
+    if config.encoder_rate == 1:
+        return adam
+    return optax.chain(adam, optax.masked(optax.scale(config.encoder_rate), _is_of_encoder))
 
 
-def create_state(config: Config, frozen: Any = None, initial: Mapping[str, Any] | None = None) -> TrainState:
+def _is_of_encoder(params: Any) -> Any:
+    """Says of every parameter whether it is an encoder's, which can be pretrained."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: jax.tree_util.DictKey(_ENCODER) in path, params)
+
+
+def create_state(
+    config: Config, frozen: Any = None, initial: Mapping[str, Any] | None = None, *, pretrained: bool = False
+) -> TrainState:
     """Returns the state at step 0, decided by `config.train.seed` and the kind of device.
 
     Args:
       config: The experiment; its phase says which networks are trained.
       frozen: Variables of the networks that are not.
       initial: Variables by network to start from, of all networks that are trained; None for random ones.
+      pretrained: Whether encoders start from ImageNet weights; a state that is only to be restored needs none.
 
     Returns:
       The state.
+
+    Raises:
+      UserError: The package that carries the pretrained weights is not installed.
     """
     networks = build_networks(config.model)
     optimizer = build_optimizer(config.optimizer, config.train.steps)
@@ -113,12 +129,23 @@ def create_state(config: Config, frozen: Any = None, initial: Mapping[str, Any] 
 
     # Of JAX's generators the one that compiles in seconds; the default takes half a minute for the large networks.
     state = create(jax.random.key(config.train.seed, impl="rbg")).replace(frozen=frozen or {})
-    if initial is None:
-        return state
-    return state.replace(
-        params={name: initial[name]["params"] for name in state.params},
-        batch_stats={name: initial[name]["batch_stats"] for name in state.batch_stats},
-    )
+    if initial is not None:
+        params = {name: initial[name]["params"] for name in state.params}
+        return state.replace(params=params, batch_stats={name: initial[name]["batch_stats"] for name in state.batch_stats})
+    return state.replace(params=_with_pretrained_encoders(state.params)) if pretrained else state
+
+
+def _with_pretrained_encoders(params: dict[str, Any]) -> dict[str, Any]:
+    """Replaces the parameters of the networks' encoders, as far as they reach, by the pretrained ones."""
+    if not any(_ENCODER in of_network for of_network in params.values()):
+        return params
+    weights = jax.tree.map(jnp.asarray, efficientnet_lite0_params())
+    return {
+        name: of_network | {_ENCODER: {block: weights[block] for block in of_network[_ENCODER]}}
+        if _ENCODER in of_network
+        else of_network
+        for name, of_network in params.items()
+    }
 
 
 def network_variables(params: Any, batch_stats: Any) -> dict[str, Any]:

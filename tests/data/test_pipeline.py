@@ -189,6 +189,19 @@ def test_a_bad_frame_is_named_once_and_counted(sequences):
 
 
 @pytest.mark.filterwarnings("ignore:left out")
+def test_one_percent_of_the_frames_may_be_bad(kitti):
+    kitti.odometry("03", range(300), cameras=(2,))
+    (sequence,) = select_sequences(kitti.root, "kitti_odometry:03")
+    for index in (17, 150, 288):
+        damage(sequence.frames[index])
+    source = TrainingInput([sequence], size=(8, 32), batch_size=100, seed=0)
+    assert len(take(source.batches(), 6)) == 6 and source.reader.bad_frames == 3
+    damage(sequence.frames[20])
+    with pytest.raises(UserError, match="4 of 300 frames cannot be read"):
+        training([sequence], 6, batch_size=100, seed=0)
+
+
+@pytest.mark.filterwarnings("ignore:left out")
 def test_too_many_bad_frames_end_the_training(sequences, loader, capfd):
     for index in (1, 2):
         damage(sequences[0].frames[index])

@@ -48,7 +48,7 @@ def variables(variant):
     def draw(path, leaf):
         name = path[-1].key
         if name == "kernel":
-            return rng.standard_normal(leaf.shape, np.float32) * np.float32(np.sqrt(1 / np.prod(leaf.shape[:3])))
+            return rng.standard_normal(leaf.shape, np.float32) * np.float32(np.sqrt(1 / np.prod(leaf.shape[:-1])))
         return np.full(leaf.shape, name in ("scale", "var"), np.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes(variant))
@@ -79,7 +79,7 @@ def test_initialization_in_either_mode_makes_every_head(variant):
 
 
 @pytest.mark.parametrize("height, width", [(256, 832), (128, 224), (75, 101)])
-@pytest.mark.parametrize("variant, scales", [("resnet6", 6), ("resnet_s6", 6), ("small", 5)])
+@pytest.mark.parametrize("variant, scales", [("resnet6", 6), ("resnet_s6", 6), ("small", 5), ("lite", 5)])
 def test_scales_halve_rounding_up(variant, scales, height, width):
     net = DepthNet(variant)
     apply = functools.partial(net.apply, mutable=["batch_stats"], train=True)
@@ -88,7 +88,7 @@ def test_scales_halve_rounding_up(variant, scales, height, width):
     assert [d.shape for d in disparities] == want
 
 
-@pytest.mark.parametrize("variant", ["resnet6", "small"])
+@pytest.mark.parametrize("variant", ["resnet6", "small", "lite"])
 def test_evaluation_gives_the_finest_scale_alone(variant):
     net, x = DepthNet(variant), images(1, 64, 96)
     finest, every = quick_jit(lambda v, x: (net.apply(v, x), net.apply(v, x, all_scales=True)))(variables(variant), x)
@@ -113,7 +113,7 @@ def test_finest_loss_trains_heads_one_to_four_only():
     assert min(size["disp1"], size["disp2"], size["disp3"], size["disp4"]) > 0
 
 
-@pytest.mark.parametrize("variant", ["small", pytest.param("resnet6", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("variant", ["small", "lite", pytest.param("resnet6", marks=pytest.mark.slow)])
 def test_every_parameter_gets_a_finite_gradient_from_all_scales(variant):
     net, x = DepthNet(variant), images(2, 64, 64)
 
@@ -129,8 +129,14 @@ def test_every_parameter_gets_a_finite_gradient_from_all_scales(variant):
         assert np.any(leaf != 0), path
 
 
-def test_small_variant_starts_mid_range():
-    net, x = DepthNet("small"), images(1, 64, 64)
+def test_lite_variant_has_three_and_a_half_million_parameters():
+    assert count(shapes("lite")["params"]["encoder"]) == 2_939_120
+    assert 3_300_000 < count(shapes("lite")["params"]) < 3_700_000
+
+
+@pytest.mark.parametrize("variant", ["small", "lite"])
+def test_light_variants_start_mid_range(variant):
+    net, x = DepthNet(variant), images(1, 64, 64)
     key = jax.random.key(0, impl="rbg")  # compiles faster than the default generator
     disparities, _ = quick_jit(lambda key: net.init_with_output(key, x, all_scales=True))(key)
     for disparity in disparities:
@@ -187,5 +193,5 @@ def test_batch_statistics_are_those_of_all_devices_together():
 
 
 def test_unknown_variant_is_named():
-    with pytest.raises(UserError, match="'resnet50', expected one of: resnet6, resnet_s6, small"):
+    with pytest.raises(UserError, match="'resnet50', expected one of: resnet6, resnet_s6, small, lite"):
         DepthNet("resnet50")

@@ -9,14 +9,13 @@ import pytest
 
 from dopi_jax.errors import UserError
 from dopi_jax.models import PoseNet, cost_volume
+from dopi_jax.models.cost_volume import expected_displacement, mirrored_costs
 from dopi_jax.models.pose import (
     FIRST_MOTION,
     KEPT_CHANGE,
     PATCH_STRIDE,
     SCALES,
     SEARCH_RADIUS,
-    expected_displacement,
-    mirrored_costs,
     normalised_patches,
 )
 
@@ -167,6 +166,20 @@ def test_small_variant_starts_near_its_first_motion():
     assert 0 < np.abs(poses - np.stack([-ahead, ahead])).max() < 0.02
 
 
+def test_lite_variant_starts_near_no_motion_and_turns_it_round():
+    net = PoseNet(2, "lite")
+    target, *sources = frames(3)
+    key = jax.random.key(0, impl="rbg")  # compiles faster than the default generator
+    first, _ = quick_jit(lambda key: net.init_with_output(key, target, sources))(key)
+    assert 0 < np.abs(first).max() < 0.02
+    apply = quick_jit(PoseNet(1, "lite").apply)
+    tree = variables(PoseNet(1, "lite"))
+    there, back = apply(tree, target, sources[:1]), apply(tree, sources[0], [target])
+    np.testing.assert_allclose(there, -back, rtol=1e-3, atol=1e-5)
+    assert np.abs(there).max() > 1e-3
+    np.testing.assert_allclose(apply(tree, target, [target]), 0, atol=1e-5)
+
+
 def test_displacement_of_a_shifted_image_is_read_off_its_cost_volume():
     """The source shows everything two cells further right and one up."""
     image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 26, 3)).repeat(PATCH_STRIDE, 1).repeat(PATCH_STRIDE, 2)
@@ -193,7 +206,10 @@ def test_gradients_are_finite_even_on_featureless_images(variant):
 
     gradient = quick_jit(jax.grad(loss))
     target, *sources = frames(3)
-    for leaf in jax.tree.leaves(gradient(variables(net), target, sources)):
+    trained = gradient(variables(net), target, sources)
+    encoder = trained["params"].pop("encoder", {})
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(encoder)), "pretrained features of motion are not trained"
+    for leaf in jax.tree.leaves(trained):
         assert np.isfinite(leaf).all() and np.any(leaf != 0)
     black = jnp.zeros_like(target)
     for leaf in jax.tree.leaves(gradient(variables(net), black, [black, black])):
@@ -201,7 +217,7 @@ def test_gradients_are_finite_even_on_featureless_images(variant):
 
 
 def test_unknown_variant_is_named():
-    with pytest.raises(UserError, match="'b7', expected one of: b6, small"):
+    with pytest.raises(UserError, match="'b7', expected one of: b6, small, lite"):
         PoseNet(variant="b7")
 
 

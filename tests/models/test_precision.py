@@ -14,8 +14,10 @@ BATCH, SIDE = 2, 64
 NETWORKS = {
     "depth resnet6": DepthNet("resnet6"),
     "depth small": DepthNet("small"),
+    "depth lite": DepthNet("lite"),
     "pose b6": PoseNet(),
     "pose small": PoseNet(variant="small"),
+    "pose lite": PoseNet(variant="lite"),
     "flow back2future": FlowNet("back2future"),
     "flow small": FlowNet("small"),
 }

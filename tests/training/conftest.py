@@ -14,7 +14,7 @@ from dopi_jax.training import TrainState, loop, parallel
 HEIGHT, WIDTH = 64, 96
 
 
-def weight_state(_config=None, _frozen=None, _initial=None, size=3):
+def weight_state(_config=None, _frozen=None, _initial=None, size=3, pretrained=False):
     weights = jnp.zeros(size)
     return TrainState(jnp.zeros((), jnp.int32), {"w": weights}, {"mean": jnp.zeros(())}, {"momentum": weights})
 

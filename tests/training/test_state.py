@@ -63,6 +63,28 @@ def test_the_rate_falls_evenly_after_its_share_of_the_steps(decay_after, shares)
     np.testing.assert_allclose(moved, [-0.5 * share for share in shares], rtol=1e-4)
 
 
+def test_encoders_move_by_their_own_rate():
+    optimizer = build_optimizer(OptimizerConfig(learning_rate=0.5, encoder_rate=0.2), 2)
+    params = {"depth": {"encoder": {"stem": jnp.zeros(2)}, "up5": jnp.zeros(2)}, "pose": {"conv1": jnp.zeros(2)}}
+    moved, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    np.testing.assert_allclose(moved["depth"]["encoder"]["stem"], -0.1, rtol=1e-4)
+    np.testing.assert_allclose(moved["depth"]["up5"], -0.5, rtol=1e-4)
+    np.testing.assert_allclose(moved["pose"]["conv1"], -0.5, rtol=1e-4)
+
+
+def test_encoders_start_from_pretrained_weights_where_asked(small_config, monkeypatch):
+    small_config.model.depth = small_config.model.pose = "lite"
+    random = create_state(small_config).params
+    weights = jax.tree.map(lambda leaf: np.full(leaf.shape, 7, np.float32), random["depth"]["encoder"])
+    monkeypatch.setattr("dopi_jax.training.state.efficientnet_lite0_params", lambda: weights)
+    pretrained = create_state(small_config, pretrained=True).params
+    for network in ("depth", "pose"):
+        assert jax.tree.map(jnp.shape, pretrained[network]) == jax.tree.map(jnp.shape, random[network])
+        assert all(np.all(leaf == 7) for leaf in jax.tree.leaves(pretrained[network].pop("encoder")))
+        del random[network]["encoder"]
+    jax.tree.map(np.testing.assert_array_equal, pretrained, random)
+
+
 def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
     """A coarse head has no gradient when the finest scale alone is trained on; all other parameters move."""
     small_config.loss.scales = 1

@@ -15,7 +15,7 @@ KITTI 2015 are for tests alone.
 from types import ModuleType
 
 from dopi_jax.data.sources import cityscapes, images, kitti_flow, kitti_odometry, kitti_raw, prepared, video
-from dopi_jax.data.sources.choice import EmptySplit
+from dopi_jax.data.sources.choice import EmptySplit, NoFootage
 
 SOURCES: dict[str, ModuleType] = {
     kitti_raw.FOLDER: kitti_raw,
@@ -26,4 +26,15 @@ SOURCES: dict[str, ModuleType] = {
 }
 """By the word before the colon of a selection."""
 
-__all__ = ["SOURCES", "EmptySplit", "cityscapes", "images", "kitti_flow", "kitti_odometry", "kitti_raw", "prepared", "video"]
+__all__ = [
+    "SOURCES",
+    "EmptySplit",
+    "NoFootage",
+    "cityscapes",
+    "images",
+    "kitti_flow",
+    "kitti_odometry",
+    "kitti_raw",
+    "prepared",
+    "video",
+]

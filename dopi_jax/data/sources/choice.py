@@ -9,6 +9,10 @@ class EmptySplit(UserError):
     """A whole split of which nothing is at hand: no mistake where a part of a data set is meant to do."""
 
 
+class NoFootage(EmptySplit):
+    """No folder of images, or no video: worth a word only where there is nothing else."""
+
+
 class NoFrames(UserError):
     """An item without frames of use: a mistake where it was named, and left out where it is one of a whole split."""
 

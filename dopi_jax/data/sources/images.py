@@ -15,7 +15,7 @@ import numpy as np
 from dopi_jax.data.footage import Footage, find_calibration, split_into_sequences
 from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import Sequence
-from dopi_jax.data.sources.choice import Choice, EmptySplit, some
+from dopi_jax.data.sources.choice import Choice, NoFootage, some
 from dopi_jax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")  # in any case
@@ -55,11 +55,11 @@ def choose(name: str, at_hand: list[str], where: str) -> Choice:
       where: where they lie, for messages.
 
     Raises:
-      EmptySplit: all are asked for and there is none.
+      NoFootage: all are asked for and there is none.
       UserError: the folder is not at hand.
     """
     if name == "all" and not at_hand:
-        raise EmptySplit(f"images:all is empty: no folder with three images found in {where}; {HOW_TO_GET}")
+        raise NoFootage(f"images:all is empty: no folder with three images found in {where}; {HOW_TO_GET}")
     if name != "all" and name not in at_hand:
         raise UserError(
             f"images:{name} is not at hand, looked in {where}, found {some(at_hand) or 'none'}: {HOW_TO_GET}"

@@ -10,7 +10,7 @@ import pathlib
 from dopi_jax.data.footage import Footage, find_calibration, split_into_sequences
 from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import Sequence
-from dopi_jax.data.sources.choice import Choice, EmptySplit, some
+from dopi_jax.data.sources.choice import Choice, NoFootage, some
 from dopi_jax.data.sources.images import list_frames, number_frames
 from dopi_jax.data.video_frames import unpack
 from dopi_jax.errors import UserError
@@ -37,11 +37,11 @@ def choose(name: str, at_hand: list[str], where: str) -> Choice:
       where: where they lie, for messages.
 
     Raises:
-      EmptySplit: all are asked for and there is none.
+      NoFootage: all are asked for and there is none.
       UserError: the video is not at hand.
     """
     if name == "all" and not at_hand:
-        raise EmptySplit(f"video:all is empty: no video found in {where}; {HOW_TO_GET}")
+        raise NoFootage(f"video:all is empty: no video found in {where}; {HOW_TO_GET}")
     if name != "all" and name not in at_hand:
         raise UserError(
             f"video:{name} is not at hand, looked in {where}, found {some(at_hand) or 'none'}: {HOW_TO_GET}"

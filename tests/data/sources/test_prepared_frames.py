@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dopi_jax import opencv
 from dopi_jax.data.images import read_image
 from dopi_jax.data.prepare import Encoding, prepare_set
 from dopi_jax.data.snippets import Sequence
@@ -31,10 +32,19 @@ def prepare(pictures, out, encoding):
 @pytest.mark.parametrize("encoding", [Encoding("png"), Encoding("jpeg", 92), Encoding("jpeg", 60)])
 def test_decoding_gives_what_reading_the_image_gives(pictures, tmp_path, encoding):
     frames = prepare(pictures, tmp_path / "set", encoding)
+    assert opencv.is_installed()
     for frame, picture in zip(frames, pictures, strict=True):
         np.testing.assert_array_equal(frame.decode(), read_image(frame))
         difference = np.abs(frame.decode().astype(int) - read_image(picture))
         assert difference.mean() < (1e-9 if encoding.format == "png" else 10)
+
+
+def test_decoding_goes_without_opencv(pictures, tmp_path, monkeypatch):
+    frame = prepare(pictures, tmp_path / "set", Encoding("jpeg"))[0]
+    pixels = frame.decode()
+    monkeypatch.setattr(opencv, "is_installed", lambda: False)
+    monkeypatch.setattr(opencv, "imdecode", None, raising=False)
+    np.testing.assert_array_equal(frame.decode(), pixels)
 
 
 def test_a_damaged_record_is_told_and_costs_no_other(pictures, tmp_path):
