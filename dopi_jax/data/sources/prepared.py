@@ -57,7 +57,7 @@ class PreparedFrame:
         Raises:
           UserError: It is damaged.
         """
-        # `prepare` wrote it, so that nothing about it is to be found out; a quarter of the time goes into doing so.
+        # `prepare` wrote it: what `read_image` has to find out about other files is known.
         if not opencv.is_installed():
             return read_image(self)
         pixels = opencv.imdecode(np.frombuffer(self._encoded(), np.uint8), opencv.IMREAD_COLOR_RGB)
