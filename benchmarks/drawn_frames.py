@@ -1,5 +1,6 @@
 """Drawn frames of a drive that are as hard to decode as photographs: white noise would be harder, blocks easier."""
 
+import functools
 import pathlib
 
 import numpy as np
@@ -10,7 +11,7 @@ from dopi_jax.data.snippets import Sequence
 STORED_SIZE = (375, 1242)
 """Height and width of a frame of KITTI, in pixels."""
 
-FRAMES = 24
+FRAMES = 12
 
 
 def write_drive(folder: pathlib.Path, suffix: str) -> Sequence:
@@ -31,6 +32,7 @@ def write_drive(folder: pathlib.Path, suffix: str) -> Sequence:
     return Sequence("drawn", frames, tuple(range(FRAMES)), K, STORED_SIZE, origin=("drawn", "drawn"))
 
 
+@functools.cache
 def drawn_frame(number: int) -> np.ndarray:
     """Returns uint8 [H, W, 3]: noise of every scale, the stronger the coarser, and of weak colour."""
     rng = np.random.default_rng(number)

@@ -1,5 +1,6 @@
 """The benchmark's command at a size of toys: what it prints and writes, not how long anything takes."""
 
+import contextlib
 import importlib.util
 import json
 import math
@@ -9,14 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import __main__ as benchmark
-from benchmarks import measure, options
+from benchmarks import inputs, measure, options
 from benchmarks.case import NETWORKS, Case, initial_state, random_images, road_scene
+from benchmarks.drawn_frames import drawn_frame
 from benchmarks.functions import functions
 from benchmarks.parts import parts
 from benchmarks.row import Row, table
 from benchmarks.steps import masks_of_ones
+from dopi_jax.data.images import read_image
+from dopi_jax.data.prepare import Encoding
+from dopi_jax.data.sources import prepared
 from dopi_jax.objectives import depth_pose_loss
 
 TOY = Case("1", "small", 1, 64, 64)
@@ -87,8 +93,10 @@ def test_prediction_and_input(measured):
     rows = by_name(measured[1])
     row = rows["predict disparity", None]
     assert row["frames_per_second"] == pytest.approx(1 / row["seconds"])
-    if importlib.util.find_spec("tensorflow"):
-        assert rows["input pipeline, a batch", None]["frames"] == 3
+    assert rows["folder of PNG", None]["frames"] == 3
+    row = rows["prepared", "bare decoding"]
+    assert row["snippets_per_second"] == pytest.approx(1 / row["seconds"])
+    assert row["cores_for_30_a_second"] == pytest.approx(30 * row["processor_seconds"])
 
 
 @pytest.mark.parametrize(
@@ -103,6 +111,7 @@ def test_prediction_and_input(measured):
         (["--batch", "0"], r"'0' is not a whole number of at least 1"),
         (["--repeats", "-1"], r"--repeats"),
         (["--precision", "fp8"], r"--precision: invalid choice: 'fp8'"),
+        (["--only", "speed"], r"--only: invalid choice: 'speed'"),
         (["--presets", "authors"], r"--presets: invalid choice: 'authors'"),
         (["--precision", "tf32", "--device", "cpu"], r"--precision is tf32: only a GPU has it"),
         (["--json", "/nowhere/numbers.json"], r"--json is /nowhere/numbers.json: its folder does not exist"),
@@ -177,9 +186,58 @@ def test_the_road_is_seen_as_a_car_sees_it():
     assert np.isfinite(road_scene(TOY)["depth"]).all()
 
 
-def test_without_tensorflow_there_is_no_row_of_the_input(monkeypatch):
-    monkeypatch.setattr(measure, "pipeline_seconds", lambda *given: None)
-    assert measure.pipeline_rows(TOY, 1) == []
+def test_input_without_tensorflow_has_the_same_rows(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find_spec(name))
+    monkeypatch.setattr(measure, "_SNIPPETS", 2)
+    monkeypatch.setattr(measure, "_SECONDS", 0)
+    rows = {row.what: row for row in measure.input_rows(TOY, 1)}
+    folders = ["folder of PNG", "folder of JPEG"]
+    assert list(rows) == ["bare decoding", *folders, "prepared", "prepared, kept in memory", "prepared, on the device"]
+    assert all(row.seconds > 0 and row.snippets == 1 and row.frames == 3 for row in rows.values())
+    bare, prepared = rows["bare decoding"], rows["prepared"]
+    assert prepared.ratio == pytest.approx(prepared.seconds / bare.seconds)
+
+
+def test_every_way_in_gives_the_batches_of_the_case(tmp_path):
+    """Bare decoding does as much as a batch of the prepared set needs, on the same images."""
+    case = Case("1", "small", 2, 64, 128)
+    given = {}
+    for name, opened in inputs.openers(case, tmp_path).items():
+        with contextlib.closing(opened()) as batches:
+            given[name] = next(batches)
+    bare = given.pop("bare decoding")
+    assert [image.shape for image in bare] == [(64, 128, 3)] * 6
+    for batch in given.values():
+        assert batch["frames"].shape == (2, 3, 64, 128, 3)
+    frames = np.asarray(given["prepared"]["frames"])
+    for name in ("prepared, kept in memory", "prepared, on the device"):
+        np.testing.assert_array_equal(given[name]["frames"], frames)
+    (packed,) = prepared.read(tmp_path / "prepared", "drawn", "drawn")
+    np.testing.assert_array_equal(bare[0], read_image(packed.frames[0]))
+    difference = np.abs(frames.astype(int) - given["folder of PNG"]["frames"])
+    assert 0 < difference.mean() < 6, "coded once more"
+
+
+def test_drawn_frames_take_as_many_bytes_as_those_of_kitti(tmp_path):
+    """Those of drive 0095 take 19 kB as JPEG at 128x416, and 690 kB as PNG."""
+    pixels = drawn_frame(0)
+    assert pixels.shape == (375, 1242, 3)
+    Image.fromarray(pixels).save(tmp_path / "full.png")
+    small = Image.fromarray(pixels).resize((416, 128), Image.Resampling.BILINEAR)
+    assert len(Encoding().encode(np.asarray(small))) == pytest.approx(19_000, rel=0.15)
+    assert (tmp_path / "full.png").stat().st_size == pytest.approx(690_000, rel=0.15)
+
+
+def test_only_what_is_asked_for_is_measured(monkeypatch):
+    measured = []
+    for name in ("step_rows", "function_rows", "input_rows"):
+        monkeypatch.setattr(measure, name, lambda *given, name=name: measured.append(name) or [])
+    monkeypatch.setattr(measure, "prediction_row", lambda *given: None)
+    benchmark.run(options.parse("--only input".split()))
+    assert measured == ["input_rows"]
+    benchmark.run(options.parse("--phases 1 --only functions steps".split()))
+    assert measured == ["input_rows", "step_rows", "function_rows"]
 
 
 def test_a_table_shows_three_digits_and_leaves_out_what_does_not_apply():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.timing import Timings, interleaved
+from benchmarks.timing import Timings, interleaved, interleaved_streams
 
 
 class Machine:
@@ -53,3 +53,32 @@ def test_one_disturbed_round_changes_nothing():
     timings = interleaved({"a": machine.task("a", 1.0, [1, 1, 50, 1]), "b": machine.task("b", 2.0)}, 3, machine.clock)
     assert timings.median("a") == pytest.approx(1.0)
     assert timings.ratio("b", "a") == pytest.approx(2.0)
+
+
+def test_streams_are_timed_after_what_they_read_ahead_and_closed():
+    machine = Machine()
+    closed = []
+
+    def opener(name, first, later):
+        def stream():
+            try:
+                yield from (machine.task(name, first)() for _ in range(3))
+                while True:
+                    yield machine.task(name, later)()
+            finally:
+                closed.append(name)
+
+        return stream
+
+    wall, processor = interleaved_streams(
+        {"a": opener("a", 0.0, 2.0), "b": opener("b", 0.0, 5.0)},
+        2,
+        count=3,
+        at_least=7.0,
+        clocks=(machine.clock, lambda: 2 * machine.now),
+    )
+    assert wall.seconds == {"a": [2.0, 2.0], "b": [5.0, 5.0]}
+    assert processor.seconds == {"a": [4.0, 4.0], "b": [10.0, 10.0]}
+    assert closed == ["a", "b", "a", "b"]
+    # a: 3 untimed, then 4 until 7 seconds have passed; b: 3 and 3.
+    assert [machine.called.count(name) for name in "ab"] == [14, 12]

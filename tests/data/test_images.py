@@ -176,6 +176,9 @@ def test_anything_that_opens_is_read(tmp_path):
     with pytest.raises(UserError, match="image frame 7 of set has 7x5 pixels .*, expected 8x5 as the other frames"):
         require_size(InMemory(), (5, 8))
     require_size(InMemory(), (5, 7))
+    with pytest.raises(UserError, match=r"has 7x5 pixels \(width x height\), expected 8x5"):
+        read_image(InMemory(), (2, 2), 1.0, (5, 8))
+    np.testing.assert_array_equal(read_image(InMemory(), None, 1.0, (5, 7)), COLOURS)
 
 
 def test_shrinking_averages_all_pixels(tmp_path):
