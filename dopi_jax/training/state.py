@@ -10,18 +10,22 @@ import optax
 from flax import struct
 
 from dopi_jax.config import Config, ModelConfig, OptimizerConfig
-from dopi_jax.models import DepthNet, FlowNet, PoseNet
+from dopi_jax.models import Camera, DepthNet, FlowNet, PoseNet
 from dopi_jax.objectives import SnippetGeometry, predict_geometry
 
 _INIT_SIDE = 128  # pixels; the networks are convolutional, so their parameters do not depend on it
+# Adam moves a parameter by its rate at most, whatever the gradient: at the networks' 5e-4, a focal length that is 30 % off
+# would need 500 steps that all agree.
+_FOCAL_RATE = 10  # times the networks' rate
 
 
 class Networks(NamedTuple):
-    """The networks of both phases."""
+    """The networks of both phases, and the camera whose focal length is learnt with depth and motion."""
 
     depth: DepthNet
     pose: PoseNet
     flow: FlowNet
+    camera: Camera
 
 
 @struct.dataclass
@@ -30,10 +34,10 @@ class TrainState:
 
     Attributes:
       step: Updates done, int32.
-      params: {"depth": ..., "pose": ...} in phase 1, {"flow": ...} in phase 2.
+      params: {"depth": ..., "pose": ...} in phase 1, and "camera" if its focal length is learnt; {"flow": ...} in phase 2.
       batch_stats: Running statistics of batch normalisation, {"depth": ...} in phase 1; the flow network has none.
       opt_state: Adam's moments.
-      frozen: Variables that no step changes: {"depth": ..., "pose": ...} in phase 2 where depth and motion enter, else {}.
+      frozen: Variables that no step changes: those of phase 1 in phase 2 where depth and motion enter, else {}.
     """
 
     step: jax.Array
@@ -57,6 +61,7 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
         DepthNet(model.depth, axis_name=axis_name),
         PoseNet(num_refs=2, variant=model.pose),
         FlowNet(model.flow, bias=model.flow_bias),
+        Camera(),
     )
 
 
@@ -72,14 +77,17 @@ def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array], Snip
     )
 
 
-def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Returns Adam, for a training of so many steps (paper section IV-B, D29)."""
+def build_optimizer(config: OptimizerConfig, steps: int, trains_camera: bool = False) -> optax.GradientTransformation:
+    """Returns Adam, for a training of so many steps (paper section IV-B, D29); a focal length has a rate of its own."""
     begin = round(config.decay_after * steps)
     if config.decay == "linear":
         rate = optax.linear_schedule(config.learning_rate, 0.0, transition_steps=steps - begin, transition_begin=begin)
     else:
         rate = optax.piecewise_constant_schedule(config.learning_rate, {begin: 0.1})
-    return optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
+    adam = optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
+    if not trains_camera:
+        return adam
+    return optax.chain(adam, optax.masked(optax.scale(_FOCAL_RATE), {"depth": False, "pose": False, "camera": True}))
 
 
 def create_state(config: Config, frozen: Any = None, initial: Mapping[str, Any] | None = None) -> TrainState:
@@ -88,13 +96,13 @@ def create_state(config: Config, frozen: Any = None, initial: Mapping[str, Any] 
     Args:
       config: The experiment; its phase says which networks are trained.
       frozen: Variables of the networks that are not.
-      initial: Variables by network to start from, of all networks that are trained; None for random ones.
+      initial: Variables by network to start from; those of networks that it lacks start as without.
 
     Returns:
       The state.
     """
     networks = build_networks(config.model)
-    optimizer = build_optimizer(config.optimizer, config.train.steps)
+    optimizer = build_optimizer(config.optimizer, config.train.steps, config.trains_camera)
 
     @jax.jit
     def create(key):
@@ -107,17 +115,20 @@ def create_state(config: Config, frozen: Any = None, initial: Mapping[str, Any] 
                 "depth": networks.depth.init(depth_key, image, train=True),
                 "pose": networks.pose.init(pose_key, image, [image, image]),
             }
+            if config.trains_camera:
+                variables["camera"] = networks.camera.init(key, jnp.eye(3)[None])
         params = {name: of_network["params"] for name, of_network in variables.items()}
         stats = {name: of_network["batch_stats"] for name, of_network in variables.items() if "batch_stats" in of_network}
         return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
 
     # Of JAX's generators the one that compiles in seconds; the default takes half a minute for the large networks.
     state = create(jax.random.key(config.train.seed, impl="rbg")).replace(frozen=frozen or {})
-    if initial is None:
-        return state
+    initial = initial or {}
     return state.replace(
-        params={name: initial[name]["params"] for name in state.params},
-        batch_stats={name: initial[name]["batch_stats"] for name in state.batch_stats},
+        params={name: initial[name]["params"] if name in initial else own for name, own in state.params.items()},
+        batch_stats={
+            name: initial[name]["batch_stats"] if name in initial else own for name, own in state.batch_stats.items()
+        },
     )
 
 
