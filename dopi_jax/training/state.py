@@ -10,7 +10,7 @@ import optax
 from flax import struct
 
 from dopi_jax.config import Config, ModelConfig, OptimizerConfig
-from dopi_jax.models import Camera, DepthNet, FlowNet, PoseNet
+from dopi_jax.models import DepthNet, FlowNet, LearnedCamera, PoseNet
 from dopi_jax.objectives import SnippetGeometry, predict_geometry
 
 _INIT_SIDE = 128  # pixels; the networks are convolutional, so their parameters do not depend on it
@@ -25,7 +25,7 @@ class Networks(NamedTuple):
     depth: DepthNet
     pose: PoseNet
     flow: FlowNet
-    camera: Camera
+    camera: LearnedCamera
 
 
 @struct.dataclass
@@ -61,7 +61,7 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
         DepthNet(model.depth, axis_name=axis_name),
         PoseNet(num_refs=2, variant=model.pose),
         FlowNet(model.flow, bias=model.flow_bias),
-        Camera(),
+        LearnedCamera(),
     )
 
 

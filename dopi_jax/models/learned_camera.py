@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from dopi_jax import geometry
 
 
-class Camera(nn.Module):
+class LearnedCamera(nn.Module):
     """Intrinsics as they are believed to be, corrected by one factor on the focal length.
 
     Its one parameter, the factor's logarithm, starts at 0 and is always positive as a factor. Flips, crops and image scales
@@ -42,4 +42,4 @@ def learned_intrinsics(variables: Mapping[str, Any], K: chex.Array) -> chex.Arra
     Returns:
       Intrinsics [B, 3, 3].
     """
-    return Camera().apply(variables["camera"], K) if "camera" in variables else K
+    return LearnedCamera().apply(variables["camera"], K) if "camera" in variables else K
