@@ -54,11 +54,12 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
     roots = find_data_roots(data.root)
     training = _sequences(config, roots, data.train, for_training=True)
     validation = _sequences(config, roots, data.validation)
-    for report in check_footage(training + validation, (data.height, data.width)):
+    size = data.height, data.width
+    for report in check_footage(training + validation, size, learns_focal_length=data.learns_focal_length):
         print(report.render(), file=sys.stderr)
     source = TrainingInput(
         training,
-        size=(data.height, data.width),
+        size=size,
         batch_size=config.train.batch_size,
         seed=config.train.seed,
         cache=data.cache,
