@@ -80,7 +80,7 @@ def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array], Snip
 
 
 def build_optimizer(config: OptimizerConfig, steps: int, trains_camera: bool = False) -> optax.GradientTransformation:
-    """Returns Adam, for a training of so many steps (paper section IV-B, D29), with the rates of encoders and focal length."""
+    """Returns Adam, for a training of so many steps (paper section IV-B, D29); some parts have own rates."""
     begin = round(config.decay_after * steps)
     if config.decay == "linear":
         rate = optax.linear_schedule(config.learning_rate, 0.0, transition_steps=steps - begin, transition_begin=begin)
