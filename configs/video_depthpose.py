@@ -5,6 +5,7 @@
 
 The camera should be known: config.data.intrinsics (fx,fy,cx,cy in pixels of the footage, or a file), a file intrinsics.txt
 beside the frames, config.data.field_of_view in degrees, or a photo's EXIF data; else a phone's is taken, with a warning.
+With --config.data.intrinsics=learned that is a start, and the focal length is learnt (docs/experiments.md says how well).
 Before training a report tells what there is to learn from: the camera must move through a scene that stands still for the
 most part, without cuts; a camera that only turns shows no depth. config.data.stride sets how many frames lie between those
 of a snippet, which else follows from how much moves. The last tenth of each shot validates.

@@ -3,7 +3,8 @@ r"""Phase 2 on one's own footage: the small flow network at 192x320, taught by a
     python train.py --config configs/video_flow.py --config.data.root=walk.mp4 \
         --config.depthpose=runs/video_depthpose
 
-Camera, stride and size as there; other sizes must be multiples of 64, because the flow network takes these.
+Camera (--config.data.intrinsics=learned too), stride and size as there; other sizes must be multiples of 64, because the
+flow network takes these.
 """
 
 from dopi_jax.config import Config, apply_flow_variant

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from dopi_jax import geometry
 from dopi_jax.config import Config
+from dopi_jax.models import learned_intrinsics
 from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_source
 from dopi_jax.training.state import build_geometry, build_networks
 
@@ -46,7 +47,8 @@ def make_predict_rigid_flow(config: Config):
 
     @jax.jit
     def predict(variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array):
-        views = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.loss)[0])(geometry_of(variables, target, sources), K)
+        of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.loss)[0])
+        views = of_snippet(geometry_of(variables, target, sources), learned_intrinsics(variables, K))
         return views.flow, views.masks.visible
 
     return predict
@@ -95,7 +97,8 @@ def make_view_snippets(config: Config):
     @jax.jit
     def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
         target, sources = batch["target"], batch["sources"]
-        return jax.vmap(view_one)(target, sources, batch["intrinsics"], geometry_of(variables, target, sources))
+        K = learned_intrinsics(variables, batch["intrinsics"])
+        return jax.vmap(view_one)(target, sources, K, geometry_of(variables, target, sources))
 
     return view
 
@@ -124,7 +127,8 @@ def make_view_flow_snippets(config: Config):
         rigid = None
         if config.flow_loss.needs_depthpose:
             of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.flow_loss)[0])
-            rigid = of_snippet(geometry_of(variables, target, sources), batch["intrinsics"])
+            K = learned_intrinsics(variables, batch["intrinsics"])
+            rigid = of_snippet(geometry_of(variables, target, sources), K)
         return jax.vmap(view_one)(target, sources, predict_flow(variables, target, sources), rigid)
 
     return view

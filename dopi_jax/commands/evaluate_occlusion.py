@@ -15,6 +15,7 @@ from dopi_jax import evaluation, geometry, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.config import Config
 from dopi_jax.data.images import network_input
+from dopi_jax.models import learned_intrinsics
 from dopi_jax.synthetic import OUT_OF_VIEW, VISIBLE, PairTruth, Street
 
 _FIRST_SEED = 9000  # of streets that nothing is trained on and nothing was chosen by
@@ -45,6 +46,7 @@ class _Views:
       pose: `source_from_target` [4, 4].
       flow: From target to source [H, W, 2]; None if there is none.
       reverse_flow: From source to target [H, W, 2].
+      K: Intrinsics [3, 3].
     """
 
     target_depth: np.ndarray | None
@@ -52,6 +54,7 @@ class _Views:
     pose: np.ndarray | None
     flow: np.ndarray | None
     reverse_flow: np.ndarray | None
+    K: np.ndarray
 
 
 def evaluate(run: EvaluationRun) -> None:
@@ -71,11 +74,11 @@ def evaluate(run: EvaluationRun) -> None:
             truth = street.pair(_TARGET, _TARGET + step)
             believed = {"true": _true_views(street, step, truth)} | (learned(images, street.K, step) if learned else {})
             for source, views in believed.items():
-                for rule, hidden in _rules(views, street.K).items():
+                for rule, hidden in _rules(views).items():
                     for region, metrics in _compare(truth, hidden).items():
                         results.setdefault((region, source, rule), []).append({"direction": direction, **metrics})
             if seed == _FIRST_SEED:
-                pictures.append(_picture(street, truth, _rules(believed["true"], street.K)))
+                pictures.append(_picture(street, truth, _rules(believed["true"])))
 
     summary, rows = {}, []
     for (region, source, rule), found in results.items():
@@ -98,6 +101,7 @@ def _true_views(street: Street, step: int, truth: PairTruth) -> _Views:
         street.source_from_target(_TARGET, _TARGET + step),
         truth.flow,
         street.pair(_TARGET + step, _TARGET).flow,
+        street.K,
     )
 
 
@@ -125,7 +129,8 @@ def _learned_views(config: Config, variables: Mapping) -> Callable[[Mapping[int,
         if predict_flow:
             flow = np.asarray(predict_flow(variables, target, sources))[0, toward]
             reverse = np.asarray(predict_flow(variables, *snippet(images, _TARGET + step)))[0, back]
-        return {"learned": _Views(*((None, None) if depths is None else depths), pose, flow, reverse)}
+        K = np.asarray(learned_intrinsics(variables, K[None])[0])
+        return {"learned": _Views(*((None, None) if depths is None else depths), pose, flow, reverse, K)}
 
     return views
 
@@ -155,10 +160,10 @@ def _flow_rules(flow, reverse_flow) -> dict[str, jax.Array]:
     }
 
 
-def _rules(views: _Views, K: np.ndarray) -> Masks:
+def _rules(views: _Views) -> Masks:
     found = {}
     if views.target_depth is not None:
-        found |= _depth_rules(*(np.float32(x) for x in (views.target_depth, views.source_depth, K, views.pose)))
+        found |= _depth_rules(*(np.float32(x) for x in (views.target_depth, views.source_depth, views.K, views.pose)))
     if views.flow is not None:
         found |= _flow_rules(np.float32(views.flow), np.float32(views.reverse_flow))
     # Under jit a dict comes back sorted by name; the tables go from the paper's masks to those of others.

@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 import jax
+import numpy as np
 
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
@@ -14,7 +15,15 @@ from dopi_jax.data.preflight import check_footage
 from dopi_jax.data.selection import find_data_roots, roots_with, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
 from dopi_jax.data.sources import EmptySplit, NoFootage, kitti_flow
-from dopi_jax.training import TrainState, check_same_run, frozen_variables, initial_variables, train
+from dopi_jax.models import learned_intrinsics
+from dopi_jax.training import (
+    TrainState,
+    check_same_run,
+    frozen_variables,
+    initial_variables,
+    network_variables,
+    train,
+)
 
 Roots = tuple[pathlib.Path, ...]
 
@@ -45,11 +54,12 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
     roots = find_data_roots(data.root)
     training = _sequences(config, roots, data.train, for_training=True)
     validation = _sequences(config, roots, data.validation)
-    for report in check_footage(training + validation, (data.height, data.width)):
+    size = data.height, data.width
+    for report in check_footage(training + validation, size, learns_focal_length=data.learns_focal_length):
         print(report.render(), file=sys.stderr)
     source = TrainingInput(
         training,
-        size=(data.height, data.width),
+        size=size,
         batch_size=config.train.batch_size,
         seed=config.train.seed,
         cache=data.cache,
@@ -64,7 +74,7 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
     check_same_run(workdir, config)
     frozen = frozen_variables(workdir, config)
     watch = _watch(config, roots, validation) if validation else None
-    return train(
+    state = train(
         config,
         workdir,
         source.index_batches if data.on_device else source.batches,
@@ -74,6 +84,19 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
         initial=initial_variables(workdir, config),
         resident=source.reader.read_all()._asdict() if data.on_device else None,
         input_metrics=lambda: {"bad_frames": source.reader.bad_frames},
+    )
+    if config.trains_camera:
+        print(_focal_length_in_words(state, training[0]), file=sys.stderr)
+    return state
+
+
+def _focal_length_in_words(state: TrainState, sequence: Sequence) -> str:
+    variables = network_variables(jax.device_get(state.params), {})
+    height, width = sequence.image_size
+    (fx, _, cx), (_, fy, cy), _ = np.asarray(learned_intrinsics(variables, sequence.intrinsics[None])[0], np.float64)
+    return (
+        f"learnt focal length: {fx / sequence.intrinsics[0, 0]:.3f} times what training started from; for the frames of "
+        f"{sequence.name}, {width}x{height}, that makes fx,fy,cx,cy = {fx:.1f},{fy:.1f},{cx:.1f},{cy:.1f}"
     )
 
 
@@ -89,7 +112,8 @@ def _watch(config: Config, roots: Roots, validation: list[Sequence]) -> DepthPos
 
 def _sequences(config: Config, roots: Roots, selections: tuple[str, ...], for_training: bool = False) -> list[Sequence]:
     """All that is at hand of the selections; of a split, such as one's own videos, nothing need be there."""
-    footage = Footage(config.data.intrinsics, config.data.field_of_view, config.data.stride)
+    data = config.data
+    footage = Footage("" if data.learns_focal_length else data.intrinsics, data.field_of_view, data.stride)
     sequences, empty = [], []
     for selection in selections:
         try:

@@ -27,10 +27,16 @@ class DataConfig:
     on_device: bool = False  # keep all training frames in every accelerator's memory: height x width x 3 bytes each
     max_bad_frames: float = 0.01  # share of the training frames that may be unreadable; beyond it the training ends
     # of one's own footage: "fx,fy,cx,cy" in pixels or a file with them; empty: the field of view, intrinsics.txt beside the
-    # frames, EXIF, or an announced guess
+    # frames, EXIF, or an announced guess. "learned", for any data: the same without this field is where training starts, and
+    # phase 1 learns one factor on the focal length
     intrinsics: str = ""
     field_of_view: float = 0.0  # of one's own footage, horizontal, in degrees; 0: unknown
     stride: int = 0  # of one's own footage, frames from one of a snippet to the next; 0: by measured motion
+
+    @property
+    def learns_focal_length(self) -> bool:
+        """Whether depth and motion go with a focal length that is learnt with them."""
+        return self.intrinsics == "learned"
 
 
 @dataclass
@@ -136,6 +142,11 @@ class Config:
     flow_loss: FlowLossConfig = field(default_factory=FlowLossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def trains_camera(self) -> bool:
+        """Whether a train step changes a focal length: phase 2 takes what phase 1 has learnt."""
+        return self.phase == "depthpose" and self.data.learns_focal_length
 
 
 def field_types(section: type = Config, prefix: str = "") -> dict[str, type]:

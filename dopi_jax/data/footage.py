@@ -21,7 +21,7 @@ _EXIF, _FOCAL_LENGTH_IN_35MM = 0x8769, 0xA405
 _FOCAL_RANGE = (0.05, 20.0)  # times the longer side: fields of view of 169 and 3 degrees
 HOW_TO_GIVE = (
     "give them by --config.data.intrinsics=fx,fy,cx,cy in pixels, a file intrinsics.txt with these four numbers beside the "
-    "frames, or --config.data.field_of_view in degrees"
+    "frames, or --config.data.field_of_view in degrees; or let the focal length be learnt, --config.data.intrinsics=learned"
 )
 
 

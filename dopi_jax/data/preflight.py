@@ -84,22 +84,30 @@ class Preflight:
         return "\n".join(lines)
 
 
-def check_footage(sequences: list[Sequence], size: tuple[int, int]) -> list[Preflight]:
+def check_footage(
+    sequences: list[Sequence], size: tuple[int, int], *, learns_focal_length: bool = False
+) -> list[Preflight]:
     """Reports on the recordings that sequences are shots of, in their order; sequences of data sets are left out.
 
     Args:
       sequences: from the sources images and video.
       size: (height, width) to train at, in pixels.
+      learns_focal_length: whether the intrinsics are but a start, so that a guess is no reason to warn.
     """
     shots: dict[tuple, list[Sequence]] = {}
     for sequence in sequences:
         if sequence.recording is not None:
             # Training and validation look at a recording anew, but under the same name.
             shots.setdefault((sequence.origin, sequence.recording.name), []).append(sequence)
-    return [_check_recording(of_one[0].recording, of_one, size) for of_one in shots.values()]
+    return [_check_recording(of_one[0].recording, of_one, size, learns_focal_length) for of_one in shots.values()]
 
 
-def _check_recording(recording: Recording, shots: list[Sequence], size: tuple[int, int]) -> Preflight:
+def _check_recording(
+    recording: Recording, shots: list[Sequence], size: tuple[int, int], learns_focal_length: bool
+) -> Preflight:
+    if learns_focal_length:
+        how = f"{recording.calibration.how}; the focal length is learnt from here on"
+        recording = dataclasses.replace(recording, calibration=recording.calibration._replace(how=how, guessed=False))
     snippets, image_size = count_snippets(shots), shots[0].image_size
     return Preflight(
         recording=recording,

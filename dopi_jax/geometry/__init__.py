@@ -26,6 +26,7 @@ from dopi_jax.geometry.camera import (
     flip_intrinsics,
     pixel_grid,
     project,
+    scale_focal_length,
     scale_intrinsics,
     transform_points,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "project",
     "range_map_mask",
     "rigid_flow",
+    "scale_focal_length",
     "scale_intrinsics",
     "transform_points",
     "vector_from_pose",

@@ -104,6 +104,19 @@ def scale_intrinsics(K: chex.Array, scale_x: chex.Numeric, scale_y: chex.Numeric
     return jnp.asarray(K) * jnp.stack([scale_x, scale_y, 1.0])[:, None]
 
 
+def scale_focal_length(K: chex.Array, factor: chex.Numeric) -> chex.Array:
+    """Returns the intrinsics of a camera of longer focal length with the same principal point, frame size and pixels.
+
+    Args:
+      K: Intrinsics [3, 3].
+      factor: New focal length over old focal length.
+
+    Returns:
+      Intrinsics [3, 3].
+    """
+    return jnp.asarray(K).at[:2, :2].multiply(factor)
+
+
 def crop_intrinsics(K: chex.Array, left: chex.Numeric, top: chex.Numeric) -> chex.Array:
     """Returns the intrinsics of an image that lost columns on its left and rows at its top.
 

@@ -6,6 +6,7 @@ They are pure and know nothing of losses or devices; only depth has state beside
 from dopi_jax.models.cost_volume import cost_volume
 from dopi_jax.models.depth import DepthNet
 from dopi_jax.models.flow import FlowNet
+from dopi_jax.models.learned_camera import LearnedCamera, learned_intrinsics
 from dopi_jax.models.pose import PoseNet
 
-__all__ = ["DepthNet", "FlowNet", "PoseNet", "cost_volume"]
+__all__ = ["DepthNet", "FlowNet", "LearnedCamera", "PoseNet", "cost_volume", "learned_intrinsics"]

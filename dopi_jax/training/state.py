@@ -11,19 +11,23 @@ from flax import struct
 
 from dopi_jax.config import Config, ModelConfig, OptimizerConfig
 from dopi_jax.interop.imagenet import efficientnet_lite0_params
-from dopi_jax.models import DepthNet, FlowNet, PoseNet
+from dopi_jax.models import DepthNet, FlowNet, LearnedCamera, PoseNet
 from dopi_jax.objectives import SnippetGeometry, predict_geometry
 
 _ENCODER = "encoder"  # the name of what can be pretrained, in the parameters of a network
 _INIT_SIDE = 128  # pixels; the networks are convolutional, so their parameters do not depend on it
+# Adam moves a parameter by its rate at most, whatever the gradient: at the networks' 5e-4, a focal length that is 30 % off
+# would need 500 steps that all agree.
+_FOCAL_RATE = 10  # times the networks' rate
 
 
 class Networks(NamedTuple):
-    """The networks of both phases."""
+    """The networks of both phases, and the camera whose focal length is learnt with depth and motion."""
 
     depth: DepthNet
     pose: PoseNet
     flow: FlowNet
+    camera: LearnedCamera
 
 
 @struct.dataclass
@@ -32,10 +36,10 @@ class TrainState:
 
     Attributes:
       step: Updates done, int32.
-      params: {"depth": ..., "pose": ...} in phase 1, {"flow": ...} in phase 2.
+      params: {"depth": ..., "pose": ...} in phase 1, and "camera" if its focal length is learnt; {"flow": ...} in phase 2.
       batch_stats: Running statistics of batch normalisation, {"depth": ...} in phase 1; the flow network has none.
       opt_state: Adam's moments.
-      frozen: Variables that no step changes: {"depth": ..., "pose": ...} in phase 2 where depth and motion enter, else {}.
+      frozen: Variables that no step changes: those of phase 1 in phase 2 where depth and motion enter, else {}.
     """
 
     step: jax.Array
@@ -59,6 +63,7 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
         DepthNet(model.depth, axis_name=axis_name),
         PoseNet(num_refs=2, variant=model.pose),
         FlowNet(model.flow, bias=model.flow_bias),
+        LearnedCamera(),
     )
 
 
@@ -74,17 +79,20 @@ def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array], Snip
     )
 
 
-def build_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Returns Adam, for a training of so many steps (paper section IV-B, D29); encoders move by their own rate."""
+def build_optimizer(config: OptimizerConfig, steps: int, trains_camera: bool = False) -> optax.GradientTransformation:
+    """Returns Adam, for a training of so many steps (paper section IV-B, D29); some parts have own rates."""
     begin = round(config.decay_after * steps)
     if config.decay == "linear":
         rate = optax.linear_schedule(config.learning_rate, 0.0, transition_steps=steps - begin, transition_begin=begin)
     else:
         rate = optax.piecewise_constant_schedule(config.learning_rate, {begin: 0.1})
     adam = optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
-    if config.encoder_rate == 1:
-        return adam
-    return optax.chain(adam, optax.masked(optax.scale(config.encoder_rate), _is_of_encoder))
+    parts = [adam]
+    if config.encoder_rate != 1:
+        parts.append(optax.masked(optax.scale(config.encoder_rate), _is_of_encoder))
+    if trains_camera:
+        parts.append(optax.masked(optax.scale(_FOCAL_RATE), {"depth": False, "pose": False, "camera": True}))
+    return optax.chain(*parts) if len(parts) > 1 else adam
 
 
 def _is_of_encoder(params: Any) -> Any:
@@ -100,7 +108,7 @@ def create_state(
     Args:
       config: The experiment; its phase says which networks are trained.
       frozen: Variables of the networks that are not.
-      initial: Variables by network to start from, of all networks that are trained; None for random ones.
+      initial: Variables by network to start from; those of networks that it lacks start as without.
       pretrained: Whether encoders start from ImageNet weights; a state that is only to be restored needs none.
 
     Returns:
@@ -110,7 +118,7 @@ def create_state(
       UserError: The package that carries the pretrained weights is not installed.
     """
     networks = build_networks(config.model)
-    optimizer = build_optimizer(config.optimizer, config.train.steps)
+    optimizer = build_optimizer(config.optimizer, config.train.steps, config.trains_camera)
 
     @jax.jit
     def create(key):
@@ -123,15 +131,21 @@ def create_state(
                 "depth": networks.depth.init(depth_key, image, train=True),
                 "pose": networks.pose.init(pose_key, image, [image, image]),
             }
+            if config.trains_camera:
+                variables["camera"] = networks.camera.init(key, jnp.eye(3)[None])
         params = {name: of_network["params"] for name, of_network in variables.items()}
         stats = {name: of_network["batch_stats"] for name, of_network in variables.items() if "batch_stats" in of_network}
         return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
 
     # Of JAX's generators the one that compiles in seconds; the default takes half a minute for the large networks.
     state = create(jax.random.key(config.train.seed, impl="rbg")).replace(frozen=frozen or {})
-    if initial is not None:
-        params = {name: initial[name]["params"] for name in state.params}
-        return state.replace(params=params, batch_stats={name: initial[name]["batch_stats"] for name in state.batch_stats})
+    initial = initial or {}
+    state = state.replace(
+        params={name: initial[name]["params"] if name in initial else own for name, own in state.params.items()},
+        batch_stats={
+            name: initial[name]["batch_stats"] if name in initial else own for name, own in state.batch_stats.items()
+        },
+    )
     return state.replace(params=_with_pretrained_encoders(state.params)) if pretrained else state
 
 

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from dopi_jax.augment import network_batch
 from dopi_jax.config import Config
+from dopi_jax.models import learned_intrinsics
 from dopi_jax.objectives import depth_pose_objective, flow_objective
 from dopi_jax.training import parallel
-from dopi_jax.training.state import TrainState, build_geometry, build_networks, build_optimizer
+from dopi_jax.training.state import TrainState, build_geometry, build_networks, build_optimizer, network_variables
 
 
 def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
@@ -23,7 +25,7 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
       (state, batch) -> (state, metrics); the batch has `frames`, `intrinsics` and `index`, as `network_batch` takes it.
     """
     objective = {"depthpose": _depth_pose_objective, "flow": _flow_objective}[config.phase](config)
-    optimizer = build_optimizer(config.optimizer, config.train.steps)
+    optimizer = build_optimizer(config.optimizer, config.train.steps, config.trains_camera)
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = network_batch(batch, augment=config.data.augment, seed=config.train.seed)
@@ -33,6 +35,8 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
+        if config.trains_camera:
+            metrics["focal_factor"] = jnp.exp(params["camera"]["log_focal"])
         return TrainState(state.step + 1, params, batch_stats, opt_state, state.frozen), metrics
 
     return step
@@ -56,6 +60,8 @@ def _depth_pose_objective(config: Config):
 
     def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
         del frozen
+        variables = network_variables(params, batch_stats)
+        batch = batch | {"intrinsics": learned_intrinsics(variables, batch["intrinsics"])}
         return depth_pose_objective(
             with_kernels_in(config.train.precision, params),
             batch_stats,
@@ -76,6 +82,7 @@ def _flow_objective(config: Config):
     def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
         params, frozen = with_kernels_in(config.train.precision, (params, frozen))
         geometry = geometry_of(frozen, batch["target"], batch["sources"]) if geometry_of else None
+        batch = batch | {"intrinsics": learned_intrinsics(frozen, batch["intrinsics"])}
         loss, diagnostics = flow_objective(params, batch, geometry, flow_net=flow_net, config=config.flow_loss)
         return loss, (batch_stats, diagnostics)
 

@@ -72,7 +72,8 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
       config: Its config. Image size, losses and schedule may differ from those of the other run.
 
     Returns:
-      Variables by network; None if the run starts from random ones or goes on.
+      Variables by network, and of the camera if both runs learn its focal length; None if the run starts from random ones
+      or goes on.
 
     Raises:
       UserError: `config.init_from` names no run, or one that has trained other networks.
@@ -95,7 +96,8 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
                 f"{wanted!r}: name another run, or add --config.model.{name}={found}"
             )
     variables, _ = restore_variables(folder, stored)
-    return {name: variables[name] for name in trained}
+    camera = {"camera"} if config.trains_camera else set()
+    return {name: variables[name] for name in variables if name in {*trained, *camera}}
 
 
 def _stored_config(folder: pathlib.Path, field: str, value: str, expected: str) -> Config:
@@ -129,6 +131,12 @@ def _teachers(config: Config) -> tuple[dict[str, Any], int]:
                 f"the run {config.depthpose} has {name} = {found!r}, but the config asks for {wanted!r}: name another run, "
                 f"or add --config.{name}={found}"
             )
+    if stored.data.learns_focal_length != config.data.learns_focal_length:
+        raise UserError(
+            f"the run {config.depthpose} has data.intrinsics = {stored.data.intrinsics!r}, but the config asks for "
+            f"{config.data.intrinsics!r}: a focal length is learnt in phase 1, or in neither; name another run, or add "
+            f"--config.data.intrinsics={stored.data.intrinsics}"
+        )
     return restore_variables(folder, stored)
 
 
@@ -140,7 +148,7 @@ def check_same_run(workdir: pathlib.Path, config: Config) -> None:
       config: The config of the command.
 
     Raises:
-      UserError: The folder holds a run of other networks; the sentence names the field.
+      UserError: The folder holds a run of other networks or another camera; the sentence names the field.
     """
     stored_file = workdir / "config.json"
     if not stored_file.exists():
@@ -150,6 +158,8 @@ def check_same_run(workdir: pathlib.Path, config: Config) -> None:
     if config.phase == "flow" and config.depthpose:
         of_both["depthpose"] = stored.depthpose, config.depthpose
     of_both |= {f"model.{name}": (getattr(stored.model, name), value) for name, value in vars(config.model).items()}
+    if stored.data.learns_focal_length != config.data.learns_focal_length:
+        of_both["data.intrinsics"] = stored.data.intrinsics, config.data.intrinsics
     for name, (found, wanted) in of_both.items():
         if found != wanted:
             raise UserError(

@@ -106,6 +106,17 @@ def test_the_small_config_on_real_recordings(command, toy, shared, tmp_path):
     assert pose["ate"]["5"]["03[600:640]"]["snippets"] == 36
 
 
+def test_a_focal_length_that_is_learnt_is_told_at_the_end(command, trained, tmp_path):
+    steps = ("--config.train.steps=1", "--config.data.intrinsics=learned", f"--workdir={tmp_path}")
+    said = command("train", *trained.arguments, *steps)
+    assert said.status == 0, said.err
+    factor = metrics(tmp_path, "train")[1]["train/focal_factor"]
+    assert abs(np.log(factor)) == pytest.approx(10 * 5e-4, rel=1e-2)  # one step of Adam
+    told = f"learnt focal length: {factor:.3f} times what training started from; for the frames of 2011_09_26_drive_0095"
+    focal = f"{72 * factor:.1f}"  # of camera 2, see CAM_TO_CAM
+    assert told in said.err and f"124x37, that makes fx,fy,cx,cy = {focal},{focal},60.0,17.0" in said.err
+
+
 def test_a_run_asked_to_stop_goes_on_from_there(trained, tmp_path):
     """As a user does it: another process, SIGTERM; on one device, though the first steps were done on four."""
     workdir = tmp_path / "run"

@@ -14,13 +14,13 @@ CAMERA = np.array([[300, 0, 160], [0, 300, 96], [0, 0, 1.0]])
 GOOD = Survey(cuts=(), exposure_jumps=(), bars=Bars(), stride=1, motions=(0.01,) * 40, parallax=1.0)
 
 
-def report(survey=GOOD, frames=300, size=(192, 320), image_size=(192, 320), guessed=False, rate=0.0):
+def report(survey=GOOD, frames=300, size=(192, 320), image_size=(192, 320), guessed=False, rate=0.0, **options):
     """Of a recording of which this is known."""
     calibration = Calibration(CAMERA, "guessed" if guessed else "from intrinsics.txt", guessed)
     paths = tuple(pathlib.Path(f"{number}.jpg") for number in range(frames))
     recording = Recording("walk", rate, calibration, survey)
     sequence = Sequence("walk", paths, tuple(range(frames)), CAMERA, image_size, step=survey.stride, recording=recording)
-    (found,) = check_footage([sequence], size)
+    (found,) = check_footage([sequence], size, **options)
     return found
 
 
@@ -79,6 +79,12 @@ def test_few_snippets():
 
 def test_a_guessed_camera_is_a_warning_that_says_how_to_give_it():
     assert "--config.data.intrinsics=fx,fy,cx,cy" in report(guessed=True).warnings[0]
+
+
+def test_where_the_focal_length_is_learnt_a_guess_is_where_it_starts():
+    found = report(guessed=True, learns_focal_length=True)
+    assert found.warnings == []
+    assert "guessed; the focal length is learnt from here on" in found.render()
 
 
 def test_a_squeezed_picture_is_a_warning_with_a_size_that_fits():

@@ -63,3 +63,12 @@ def test_image_edits_move_the_projection_with_the_pixel():
 def test_flip_twice_is_nothing():
     skewed = K.at[0, 1].set(0.4)
     np.testing.assert_allclose(geometry.flip_intrinsics(geometry.flip_intrinsics(skewed, 64), 64), skewed)
+
+
+def test_a_longer_focal_length_moves_pixels_away_from_the_principal_point():
+    points = jnp.array([[0.4, -0.8, 4.0], [0.0, 0.0, 2.0]])
+    skewed = K.at[0, 1].set(7.0)
+    for camera in (K, skewed):
+        before, _ = geometry.project(points, camera)
+        after, _ = geometry.project(points, geometry.scale_focal_length(camera, 1.5))
+        np.testing.assert_allclose(after - camera[:2, 2], 1.5 * (before - camera[:2, 2]), atol=1e-5)

@@ -35,6 +35,7 @@ CALLS = {
     "project": (geometry.project, (geometry.backproject(DEPTH, K), K)),
     "range_map_mask": (geometry.range_map_mask, (0.3 * GRID,)),
     "rigid_flow": (geometry.rigid_flow, (DEPTH, K, EYE)),
+    "scale_focal_length": (geometry.scale_focal_length, (K, 1.5)),
     "scale_intrinsics": (geometry.scale_intrinsics, (K, 0.5, 0.5)),
     "transform_points": (geometry.transform_points, (EYE, geometry.backproject(DEPTH, K))),
     "vector_from_pose": (geometry.vector_from_pose, (EYE,)),

@@ -12,12 +12,11 @@ import functools
 import io
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from dopi_jax import opencv
-from dopi_jax.data.images import read_image
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.splits import format_runs, parse_runs
 from dopi_jax.errors import UserError
@@ -33,7 +32,7 @@ FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class PreparedFrame:
-    """One frame of a prepared set; opens like an image file, and is read faster than one.
+    """One frame of a prepared set; opens like an image file.
 
     Attributes:
       root: The set's folder.
@@ -49,30 +48,12 @@ class PreparedFrame:
         Raises:
           UserError: It is damaged.
         """
-        return io.BytesIO(self._encoded())
-
-    def decode(self) -> np.ndarray:
-        """Returns the image as it is stored, uint8 [H, W, 3], the same pixels that `images.read_image` gives.
-
-        Raises:
-          UserError: It is damaged.
-        """
-        # `prepare` wrote it: what `read_image` has to find out about other files is known.
-        if not opencv.is_installed():
-            return read_image(self)
-        pixels = opencv.imdecode(np.frombuffer(self._encoded(), np.uint8), opencv.IMREAD_COLOR_RGB)
-        if pixels is None:
-            raise self._damaged("not a whole picture")
-        return pixels
-
-    def _encoded(self) -> bytes:
         try:
-            return _image_of_record(_records(self.root)[self.record])
-        except (OSError, ValueError, RuntimeError, IndexError, AssertionError) as error:
-            raise self._damaged(error) from error
-
-    def _damaged(self, why: object) -> UserError:
-        return UserError(f"frame {self} cannot be read ({why}): the set is damaged; copy it again, or prepare it again")
+            return io.BytesIO(_records(self.root)(self.record))
+        except (OSError, ValueError, IndexError, RuntimeError) as error:
+            raise UserError(
+                f"frame {self} cannot be read ({error}): the set is damaged; copy it again, or prepare it again"
+            ) from error
 
     def __str__(self) -> str:
         return f"{self.record} of the prepared set {self.root}"
@@ -101,6 +82,7 @@ def read(root: pathlib.Path, dataset: str, item: str) -> list[Sequence]:
       dataset: Name of the data set, such as kitti_raw.
       item: One of `items`.
     """
+    _records(root)  # imports libraries, which must not begin in the threads that read
     height, width = read_manifest(root)["size"]
     sequences = []
     for entry in _entries(root, dataset):
@@ -165,16 +147,19 @@ def _entries(root: pathlib.Path, dataset: str) -> list[dict[str, Any]]:
 
 
 @functools.lru_cache
-def _records(root: pathlib.Path) -> Any:
-    """The records by index, as they are stored."""
-    import tensorflow_datasets as tfds  # takes a second to import
+def _records(root: pathlib.Path) -> Callable[[int], bytes]:
+    """Returns what gives the encoded image of a record, by index; several threads may call it at a time."""
+    import tensorflow_datasets as tfds  # takes seconds to import
+    from tensorflow_datasets.proto import tf_example_pb2
 
-    builder = tfds.builder_from_directory(root / DATASET)
-    return builder.as_data_source(SPLIT, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+    try:
+        builder = tfds.builder_from_directory(root / DATASET)
+        source = builder.as_data_source(SPLIT, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+    except (OSError, ValueError, AssertionError, RuntimeError) as error:
+        raise UserError(f"the prepared set {root} cannot be read ({error}): prepare it again") from error
 
+    def encoded_image(record: int) -> bytes:
+        # TFDS would take longer to unpack the rest, which the manifest has, too.
+        return tf_example_pb2.Example.FromString(source[record]).features.feature["image"].bytes_list.value[0]
 
-def _image_of_record(record: bytes) -> bytes:
-    """The encoded image alone: TFDS would take longer to unpack the rest, which the manifest has, too."""
-    from tensorflow_datasets.proto import tf_example_pb2  # imports all of TFDS
-
-    return tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value[0]
+    return encoded_image
