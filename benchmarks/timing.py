@@ -67,8 +67,8 @@ def interleaved_streams(
     Args:
       openers: By name; each returns an iterator without end, whose `close` stops its work.
       repeats: Rounds that are timed, at least 1. In each every iterator is opened anew: none works in another's time.
-      count: Elements that are timed in a round, after as many that are not: by then it is no longer those read ahead.
-      at_least: Seconds that a round lasts; elements are taken beyond `count` until then.
+      count: Elements that are timed in a round, after as many that are not: by then those read ahead are used up.
+      at_least: Seconds that either lasts; elements are taken beyond `count` until then.
       clocks: Give seconds: of the wall, and of the processor, over all threads.
 
     Returns:
@@ -78,13 +78,17 @@ def interleaved_streams(
     for _ in range(repeats):
         for name, opened in openers.items():
             with contextlib.closing(opened()) as stream:
-                for _ in range(count):
-                    next(stream)
+                _take(stream, count, at_least, clocks[0])
                 starts = [clock() for clock in clocks]
-                taken = 0
-                while taken < count or clocks[0]() - starts[0] < at_least:
-                    next(stream)
-                    taken += 1
+                taken = _take(stream, count, at_least, clocks[0])
                 for timing, clock, start in zip(timings, clocks, starts, strict=True):
                     timing.seconds[name].append((clock() - start) / taken)
     return timings
+
+
+def _take(stream: Iterator[Any], count: int, at_least: float, clock: Callable[[], float]) -> int:
+    start, taken = clock(), 0
+    while taken < count or clock() - start < at_least:
+        next(stream)
+        taken += 1
+    return taken

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import io
 import json
 import math
 import re
@@ -35,13 +36,10 @@ def measured(tmp_path_factory):
     file = tmp_path_factory.mktemp("benchmark") / "numbers.json"
     arguments = "--phases 1 --variants full --networks small --batch 1 --size 64x64 --device cpu --repeats 1 --json".split()
     jax.config.update("jax_disable_most_optimizations", True)
-    with pytest.MonkeyPatch.context() as patch:
-        printed = []
-        patch.setattr("builtins.print", lambda *text, **where: printed.append((text[0], where.get("file"))))
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
         benchmark.main([*arguments, str(file)])
     jax.config.update("jax_disable_most_optimizations", False)
-    (output,) = [text for text, where in printed if where is None]
-    return output, json.loads(file.read_text())
+    return printed.getvalue(), json.loads(file.read_text())
 
 
 def by_name(numbers):

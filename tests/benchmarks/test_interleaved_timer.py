@@ -80,5 +80,5 @@ def test_streams_are_timed_after_what_they_read_ahead_and_closed():
     assert wall.seconds == {"a": [2.0, 2.0], "b": [5.0, 5.0]}
     assert processor.seconds == {"a": [4.0, 4.0], "b": [10.0, 10.0]}
     assert closed == ["a", "b", "a", "b"]
-    # a: 3 untimed, then 4 until 7 seconds have passed; b: 3 and 3.
-    assert [machine.called.count(name) for name in "ab"] == [14, 12]
+    # a: 3 at once and 4 until 7 seconds have passed, then 4; b: 3 at once and 2, then 3.
+    assert [machine.called.count(name) for name in "ab"] == [22, 16]
