@@ -94,9 +94,9 @@ class KittiFolder:
         for number in numbers:
             points.astype(np.float32).tofile(folder / f"{number:010d}.bin")
 
-    def odometry(self, name: str, numbers, cameras=(2, 3), texture: bool = False) -> None:
+    def odometry(self, name: str, numbers, cameras=(2, 3), size=(37, 124), texture: bool = False) -> None:
         for camera in cameras:
-            self.frames(f"kitti_odometry/sequences/{name}/image_{camera}", numbers, camera, 6, texture=texture)
+            self.frames(f"kitti_odometry/sequences/{name}/image_{camera}", numbers, camera, 6, size, texture)
         lines = [f"P{camera}: {70 + camera} 0 60 0 0 {70 + camera} 17 0 0 0 1 0\n" for camera in range(4)]
         (self.root / f"kitti_odometry/sequences/{name}/calib.txt").write_text("".join(lines))
 
