@@ -1,10 +1,18 @@
 """OpenCV under a name of ours, imported when it is first used: training from a prepared set does without it."""
 
+import functools
+import importlib.util
 import os
 from typing import Any
 
 # Damaged videos are told of in one sentence of ours, not in FFmpeg's words on stderr as well.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+@functools.cache
+def is_installed() -> bool:
+    """Returns whether there is an OpenCV to import."""
+    return importlib.util.find_spec("cv2") is not None
 
 
 def __getattr__(name: str) -> Any:

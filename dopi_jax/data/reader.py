@@ -12,6 +12,7 @@ from tqdm import tqdm
 from dopi_jax.data.images import read_image
 from dopi_jax.data.order import GivenOrder, ShuffledOrder
 from dopi_jax.data.snippets import Frame, Sequence, Snippet
+from dopi_jax.data.sources.prepared import PreparedFrame
 from dopi_jax.errors import UserError
 
 CACHE_BYTES = 4 * 2**30
@@ -122,7 +123,10 @@ class SnippetReader:
         pixels = self._kept.get(frame)
         if pixels is None and frame not in self._bad:
             try:
-                pixels = read_image(frame, self._size, snippet.kept_rows, snippet.image_size)
+                if isinstance(frame, PreparedFrame) and snippet.image_size == self._size:
+                    pixels = frame.decode()
+                else:
+                    pixels = read_image(frame, self._size, snippet.kept_rows, snippet.image_size)
             except UserError as error:
                 self._note_bad(frame, error)
             else:

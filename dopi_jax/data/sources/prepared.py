@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from dopi_jax import opencv
+from dopi_jax.data.images import read_image
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.splits import format_runs, parse_runs
 from dopi_jax.errors import UserError
@@ -48,12 +50,30 @@ class PreparedFrame:
         Raises:
           UserError: It is damaged.
         """
+        return io.BytesIO(self._encoded())
+
+    def decode(self) -> np.ndarray:
+        """Returns the image as it is stored, uint8 [H, W, 3], the same pixels that `images.read_image` gives.
+
+        Raises:
+          UserError: It is damaged.
+        """
+        # `prepare` wrote it: what `read_image` has to find out about other files is known.
+        if not opencv.is_installed():
+            return read_image(self)
+        pixels = opencv.imdecode(np.frombuffer(self._encoded(), np.uint8), opencv.IMREAD_COLOR_RGB)
+        if pixels is None:
+            raise self._damaged("not a whole picture")
+        return pixels
+
+    def _encoded(self) -> bytes:
         try:
-            return io.BytesIO(_records(self.root)(self.record))
-        except (OSError, ValueError, IndexError, RuntimeError) as error:
-            raise UserError(
-                f"frame {self} cannot be read ({error}): the set is damaged; copy it again, or prepare it again"
-            ) from error
+            return _records(self.root)(self.record)
+        except (OSError, ValueError, RuntimeError, IndexError, AssertionError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, why: object) -> UserError:
+        return UserError(f"frame {self} cannot be read ({why}): the set is damaged; copy it again, or prepare it again")
 
     def __str__(self) -> str:
         return f"{self.record} of the prepared set {self.root}"
@@ -82,7 +102,10 @@ def read(root: pathlib.Path, dataset: str, item: str) -> list[Sequence]:
       dataset: Name of the data set, such as kitti_raw.
       item: One of `items`.
     """
-    _records(root)  # imports libraries, which must not begin in the threads that read
+    # Imports of libraries must not begin in the threads that read.
+    _records(root)
+    if opencv.is_installed():
+        _ = opencv.imdecode
     height, width = read_manifest(root)["size"]
     sequences = []
     for entry in _entries(root, dataset):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dopi_jax import opencv
 from dopi_jax.data.images import read_image
 from dopi_jax.data.prepare import Encoding, prepare_set
 from dopi_jax.data.snippets import Sequence
@@ -32,6 +33,17 @@ def prepare(pictures, out, encoding):
 def test_frames_are_as_good_as_their_encoding(pictures, tmp_path, encoding, off_by):
     for frame, picture in zip(prepare(pictures, tmp_path / "set", encoding), pictures, strict=True):
         assert np.abs(read_image(frame).astype(int) - read_image(picture)).mean() < off_by
+
+
+@pytest.mark.parametrize("encoding", [Encoding("png"), Encoding("jpeg", 92), Encoding("jpeg", 60)])
+def test_decoding_gives_what_reading_the_image_gives(pictures, tmp_path, monkeypatch, encoding):
+    frames = prepare(pictures, tmp_path / "set", encoding)
+    for frame in frames:
+        np.testing.assert_array_equal(frame.decode(), read_image(frame))
+    pixels = frames[0].decode()
+    monkeypatch.setattr(opencv, "is_installed", lambda: False)
+    monkeypatch.setattr(opencv, "imdecode", None, raising=False)
+    np.testing.assert_array_equal(frames[0].decode(), pixels)
 
 
 def test_a_damaged_record_is_told_and_costs_no_other(pictures, tmp_path):
