@@ -140,15 +140,15 @@ def _stage(
 ) -> dict[Frame, str]:
     """Writes every frame that can be read to staged/; returns why the others cannot."""
     failed: dict[Frame, str] = {}
-    jobs = [(frame, sequence.kept_rows) for sequence in sequences for frame in sequence.frames]
+    jobs = [(frame, sequence) for sequence in sequences for frame in sequence.frames]
 
     def stage(index: int) -> None:
         target = work / "staged" / f"{index}"
         if target.exists():
             return
-        frame, kept_rows = jobs[index]
+        frame, sequence = jobs[index]
         try:
-            encoded = encoding.encode(read_image(frame, size, kept_rows))
+            encoded = encoding.encode(read_image(frame, size, sequence.kept_rows, sequence.image_size))
         except UserError as error:
             failed[frame] = str(error)
             return
