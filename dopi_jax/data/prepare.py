@@ -165,13 +165,7 @@ def _stage(
 
 
 def _without(sequence: Sequence, failed: dict[Frame, str]) -> Sequence:
-    kept = [index for index, frame in enumerate(sequence.frames) if frame not in failed]
-    return dataclasses.replace(
-        sequence,
-        frames=tuple(sequence.frames[index] for index in kept),
-        numbers=tuple(sequence.numbers[index] for index in kept),
-        places=tuple(sequence.places[index] for index in kept),
-    )
+    return sequence.part({p for p, frame in zip(sequence.places, sequence.frames, strict=True) if frame not in failed})
 
 
 def _write_records(

@@ -91,14 +91,14 @@ class SnippetReader:
             frames = [self._read(frame, snippet) for frame in snippet.frames]
             if all(frame is not None for frame in frames):
                 return {"frames": np.stack(frames), "intrinsics": self._intrinsics[index], "index": np.uint32(global_index)}
-        raise UserError(f"none of the {len(self._snippets)} snippets can be read: {next(iter(self._bad.values()))}")
+        raise self._none_readable()
 
     def place(self, global_index: int) -> dict[str, np.ndarray]:
         """Returns a sample as indices into `read_all`'s frames: `snippet`, int32, and `index`, uint32."""
         for index in self._order.candidates(global_index):
             if not any(frame in self._bad for frame in self._snippets[index].frames):
                 return {"snippet": np.int32(index), "index": np.uint32(global_index)}
-        raise UserError(f"none of the {len(self._snippets)} snippets can be read: {next(iter(self._bad.values()))}")
+        raise self._none_readable()
 
     def read_all(self) -> ResidentFrames:
         """Reads every frame once, with a progress bar.
@@ -116,6 +116,9 @@ class SnippetReader:
         row_of = {frame: index for index, frame in enumerate(self._frames)}
         snippets = np.array([[row_of[frame] for frame in snippet.frames] for snippet in self._snippets], np.int32)
         return ResidentFrames(frames, snippets, self._intrinsics)
+
+    def _none_readable(self) -> UserError:
+        return UserError(f"none of the {len(self._snippets)} snippets can be read: {next(iter(self._bad.values()))}")
 
     def _read(self, frame: Frame, snippet: Snippet) -> np.ndarray | None:
         """The pixels of a snippet's frame, uint8 [H, W, 3]; None if it cannot be read or has not the size of the others."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import IO, NamedTuple, Protocol
 
 import numpy as np
@@ -87,7 +87,7 @@ class Sequence:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def part(self, places: range) -> "Sequence":
+    def part(self, places: Container[int]) -> "Sequence":
         """Returns the frames at these places of the whole sequence (not frame numbers), as far as they are here."""
         own = self.places or range(len(self))
         kept = [index for index, place in enumerate(own) if place in places]

@@ -30,6 +30,28 @@ class Choice(NamedTuple):
     whole: bool
 
 
+def choose_footage(source: str, name: str, at_hand: list[str], where: str, how_to_get: str) -> Choice:
+    """Returns what of one's own footage a selection names: "all", or one by its name.
+
+    Args:
+      source: word before the colon of the selection.
+      name: word behind it.
+      at_hand: names to choose from.
+      where: where they lie, for messages.
+      how_to_get: what to do where there is none, for messages.
+
+    Raises:
+      NoFootage: all are asked for and there is none.
+      UserError: what is named is not at hand.
+    """
+    if name == "all" and not at_hand:
+        raise NoFootage(f"{source}:all is empty: none found in {where}; {how_to_get}")
+    if name != "all" and name not in at_hand:
+        raise UserError(f"{source}:{name} is not at hand, looked in {where}, found {some(at_hand) or 'none'}: {how_to_get}")
+    # Of a recording with cuts, a shot may be too short for a snippet.
+    return Choice(at_hand if name == "all" else [name], whole=True)
+
+
 def some(names: list[str]) -> str:
     """Returns the names for a message, at most five of them."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -15,7 +15,7 @@ import numpy as np
 from dopi_jax.data.footage import Footage, find_calibration, split_into_sequences
 from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import Sequence
-from dopi_jax.data.sources.choice import Choice, NoFootage, some
+from dopi_jax.data.sources.choice import Choice, choose_footage
 from dopi_jax.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")  # in any case
@@ -47,25 +47,8 @@ def items(root: pathlib.Path) -> list[str]:
 
 
 def choose(name: str, at_hand: list[str], where: str) -> Choice:
-    """Returns the folders of images that a selection names: "all", or one of them.
-
-    Args:
-      name: "all" or the name of a folder.
-      at_hand: those to choose from.
-      where: where they lie, for messages.
-
-    Raises:
-      NoFootage: all are asked for and there is none.
-      UserError: the folder is not at hand.
-    """
-    if name == "all" and not at_hand:
-        raise NoFootage(f"images:all is empty: no folder with three images found in {where}; {HOW_TO_GET}")
-    if name != "all" and name not in at_hand:
-        raise UserError(
-            f"images:{name} is not at hand, looked in {where}, found {some(at_hand) or 'none'}: {HOW_TO_GET}"
-        )
-    # Of a recording with cuts, a shot may be too short for a snippet.
-    return Choice(at_hand if name == "all" else [name], whole=True)
+    """Returns the folders of images that a selection names, as `choose_footage` says."""
+    return choose_footage("images", name, at_hand, where, HOW_TO_GET)
 
 
 def check_training(_selection: str, _items: list[str]) -> None:

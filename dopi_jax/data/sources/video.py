@@ -10,7 +10,7 @@ import pathlib
 from dopi_jax.data.footage import Footage, find_calibration, split_into_sequences
 from dopi_jax.data.images import image_size
 from dopi_jax.data.snippets import Sequence
-from dopi_jax.data.sources.choice import Choice, NoFootage, some
+from dopi_jax.data.sources.choice import Choice, choose_footage
 from dopi_jax.data.sources.images import list_frames, number_frames
 from dopi_jax.data.video_frames import unpack
 from dopi_jax.errors import UserError
@@ -29,25 +29,8 @@ def items(root: pathlib.Path) -> list[str]:
 
 
 def choose(name: str, at_hand: list[str], where: str) -> Choice:
-    """Returns the videos that a selection names: "all", or one of them.
-
-    Args:
-      name: "all" or the name of a video.
-      at_hand: those to choose from.
-      where: where they lie, for messages.
-
-    Raises:
-      NoFootage: all are asked for and there is none.
-      UserError: the video is not at hand.
-    """
-    if name == "all" and not at_hand:
-        raise NoFootage(f"video:all is empty: no video found in {where}; {HOW_TO_GET}")
-    if name != "all" and name not in at_hand:
-        raise UserError(
-            f"video:{name} is not at hand, looked in {where}, found {some(at_hand) or 'none'}: {HOW_TO_GET}"
-        )
-    # Of a recording with cuts, a shot may be too short for a snippet.
-    return Choice(at_hand if name == "all" else [name], whole=True)
+    """Returns the videos that a selection names, as `choose_footage` says."""
+    return choose_footage("video", name, at_hand, where, HOW_TO_GET)
 
 
 def check_training(_selection: str, _items: list[str]) -> None:
