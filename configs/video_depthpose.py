@@ -14,26 +14,21 @@ of a snippet, which else follows from how much moves. The last tenth of each sho
 objective and the schedule are those of configs/kitti_depthpose_small.py.
 """
 
-from dopi_jax.config import Config, apply_variant
+import pathlib
+import runpy
+
+from dopi_jax.config import Config
+
+# configs/ is no package: its files are read by path, as --config names them.
+_small_config = runpy.run_path(str(pathlib.Path(__file__).with_name("kitti_depthpose_small.py")))["get_config"]
 
 
 def get_config(variant: str = "") -> Config:
     """Returns the config of a row of Table II."""
-    config = Config(name="video_depthpose")
+    config = _small_config(variant)
+    config.name = config.name.replace("kitti_depthpose_small", "video_depthpose")
     config.data.height, config.data.width = 192, 320
     config.data.train = ("images:all[:90%]", "video:all[:90%]")
     config.data.validation = ("images:all[90%:]", "video:all[90%:]")
     config.data.pose_test = ()
-    config.model.depth = "small"
-    config.model.pose = "small"
-    config.loss.scales = 4
-    config.loss.smoothness = 0.01
-    config.loss.less_than_mean_factor = 3.0
-    config.optimizer.learning_rate = 5e-4
-    config.optimizer.decay_after = 0.75
-    config.train.steps = 1500
-    config.train.log_every = 25
-    config.train.image_every = 500
-    config.train.validate_every = 250
-    config.train.checkpoint_every = 250
-    return apply_variant(config, variant)
+    return config

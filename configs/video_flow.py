@@ -7,24 +7,21 @@ Camera (--config.data.intrinsics=learned too), stride and size as there; other s
 flow network takes these.
 """
 
-from dopi_jax.config import Config, apply_flow_variant
+import pathlib
+import runpy
+
+from dopi_jax.config import Config
+
+# configs/ is no package: its files are read by path, as --config names them.
+_small_config = runpy.run_path(str(pathlib.Path(__file__).with_name("kitti_flow_small.py")))["get_config"]
 
 
 def get_config(variant: str = "") -> Config:
     """Returns the config of a row of Table V."""
-    config = Config(name="video_flow", phase="flow")
+    config = _small_config(variant)
+    config.name = config.name.replace("kitti_flow_small", "video_flow")
     config.data.height, config.data.width = 192, 320
     config.data.train = ("images:all[:90%]", "video:all[:90%]")
     config.data.validation = ("images:all[90%:]", "video:all[90%:]")
     config.data.pose_test = ()
-    config.model.depth = "small"
-    config.model.pose = "small"
-    config.model.flow = "small"
-    config.optimizer.learning_rate = 5e-4
-    config.optimizer.decay_after = 0.75
-    config.train.steps = 600
-    config.train.log_every = 25
-    config.train.image_every = 300
-    config.train.validate_every = 150
-    config.train.checkpoint_every = 150
-    return apply_flow_variant(config, variant)
+    return config

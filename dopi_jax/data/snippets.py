@@ -3,11 +3,11 @@
 import dataclasses
 import pathlib
 from collections.abc import Container, Iterable
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from dopi_jax.data.images import image_size
+from dopi_jax.data.images import Openable, image_size
 from dopi_jax.data.intrinsics import scale_rows
 from dopi_jax.data.recording import Recording
 from dopi_jax.errors import UserError
@@ -16,11 +16,8 @@ from dopi_jax.errors import UserError
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg")  # in lower or upper case
 
 
-class Frame(Protocol):
-    """An image file, or what opens like one; its text names it in messages."""
-
-    def open(self, mode: str) -> IO[bytes]:
-        """Opens the encoded image for reading."""
+Frame = Openable
+"""An image file, or what opens like one."""
 
 
 class Snippet(NamedTuple):

@@ -26,7 +26,6 @@ from dopi_jax.errors import UserError
 MANIFEST = "manifest.json"
 DATASET = pathlib.PurePath("frames", "1.0.0")
 SPLIT = "train"
-HOW_TO_GET = "make a set with `python -m dopi_jax prepare --source DATA --select SELECTION --size HxW --out DIR`"
 
 FORMAT = 1
 """Of the manifest."""
