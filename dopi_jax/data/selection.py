@@ -35,12 +35,13 @@ DATA_FOLDERS = (*(name for name in SOURCES if name not in ("images", "video")), 
 _SELECTION = re.compile(r"(\w+):([^\[\]:]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 
 
-def find_data_roots(root: str = "") -> tuple[pathlib.Path, ...]:
+def find_data_roots(root: str = "", option: str = "--config.data.root") -> tuple[pathlib.Path, ...]:
     """Returns the places that data lie in.
 
     Args:
       root: the config's data.root, several separated by commas; if empty, the environment variable DOPI_DATA is used.
         Each is a folder with kitti_raw/ and the like, a prepared set, a folder of images or videos, or a video.
+      option: of the command line that named it, for messages.
 
     Raises:
       UserError: neither is set, or there are no data at one of the places.
@@ -55,7 +56,7 @@ def find_data_roots(root: str = "") -> tuple[pathlib.Path, ...]:
         )
     whole = pathlib.Path(named).expanduser()
     roots = [whole] if whole.exists() else [pathlib.Path(part.strip()).expanduser() for part in named.split(",")]
-    source = "--config.data.root" if root else "the environment variable DOPI_DATA"
+    source = option if root else "the environment variable DOPI_DATA"
     for place in roots:
         if not place.exists():
             raise UserError(

@@ -192,7 +192,7 @@ def test_the_command(data, tmp_path, capsys):
     [
         ({"--size": "32"}, r"--size is '32': expected height x width"),
         ({"--quality": "0"}, "--quality is 0: expected 1 to 100"),
-        ({"--source": "/nowhere"}, "no data at /nowhere"),
+        ({"--source": "/nowhere"}, "no data at /nowhere (from --source)"),
         ({"--select": "kitti_raw:2011_09_26_drive_0099"}, "drive_0099 is not at hand"),
         ({"--out": "/proc/set"}, "the set cannot be written to /proc/set.partial"),
     ],
