@@ -8,7 +8,8 @@ import numpy as np
 
 from dopi_jax.augment import network_batch
 from dopi_jax.config import Config, apply_flow_variant, apply_variant, check
-from dopi_jax.training import create_state, network_variables, parallel
+from dopi_jax.networks import network_variables
+from dopi_jax.training import create_state, parallel
 
 PHASES = {"1": "depthpose", "2": "flow"}
 PRESETS = ("paper", "released")

@@ -14,9 +14,10 @@ import optax
 from benchmarks.case import Case, initial_state, random_images, road_scene
 from dopi_jax import geometry, losses
 from dopi_jax.config import Config
+from dopi_jax.networks import build_networks
 from dopi_jax.objectives import compare, mean_pool, predict_geometry, rigid_views
 from dopi_jax.objectives.reconstruction import occlusion_masks, reconstruction_loss
-from dopi_jax.training.state import build_networks, build_optimizer
+from dopi_jax.training.state import build_optimizer
 from dopi_jax.training.step import with_kernels_in
 
 Part = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -117,9 +118,11 @@ def _phase_2(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
             frozen,
             target,
             sources,
+            scene["intrinsics"],
             depth_net=networks.depth,
             pose_net=networks.pose,
             rotation=config.model.rotation,
+            refinements=config.model.pose_refinements,
             normalize=config.loss.normalize_all_disparities,
         )
         refs = [sources[:, 0], sources[:, 1]]

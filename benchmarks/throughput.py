@@ -7,7 +7,7 @@ import jax
 
 from benchmarks.case import Case, initial_state, random_images
 from dopi_jax import predict
-from dopi_jax.training import network_variables
+from dopi_jax.networks import network_variables
 
 
 def prediction(case: Case) -> tuple[str, Callable[..., Any], tuple[Any, ...]]:

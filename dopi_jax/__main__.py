@@ -6,6 +6,7 @@ import sys
 COMMANDS = {
     "demo": ("dopi_jax.commands.demo", "trains on drawn streets and writes a report with pictures"),
     "prepare": ("dopi_jax.commands.prepare", "packs frames into one set that trains anywhere"),
+    "export": ("dopi_jax.commands.export", "writes a run's networks as one small file"),
     "streets": ("dopi_jax.synthetic.__main__", "draws streets with true depth, motion and flow"),
     "ablation": ("dopi_jax.commands.ablation", "trains the rows of the paper's Tables II and V on drawn streets"),
 }

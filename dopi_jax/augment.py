@@ -30,7 +30,9 @@ class Transform(NamedTuple):
     offset: chex.Array
 
 
-def network_batch(batch: Mapping[str, chex.Array], *, augment: bool = False, seed: int = 0) -> dict[str, chex.Array]:
+def network_batch(
+    batch: Mapping[str, chex.Array], *, augment: bool = False, seed: int = 0, colour_jitter: float = 0.0
+) -> dict[str, chex.Array]:
     """Returns a batch of stored frames as the objectives take it.
 
     Args:
@@ -38,16 +40,23 @@ def network_batch(batch: Mapping[str, chex.Array], *, augment: bool = False, see
         [B], the global index of each sample, which is needed to augment only.
       augment: Transform each sample at random.
       seed: Of the training; with the index it decides the transform.
+      colour_jitter: Range of the random change of colours, as in `jitter_colours`, in what the networks see; the losses
+        compare the colours that were recorded.
 
     Returns:
-      `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], `intrinsics` [B, 3, 3].
+      `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], `intrinsics` [B, 3, 3]; where colours are
+      changed, also `seen_target` and `seen_sources`, what the networks see.
     """
     frames, intrinsics = batch["frames"], batch["intrinsics"]
     if augment:
         transforms = jax.vmap(lambda index: draw_transform(seed, index, *frames.shape[2:4]))(batch["index"])
         frames, intrinsics = jax.vmap(transform_snippet)(frames, intrinsics, transforms)
     images = frames.astype(jnp.float32) / 127.5 - 1
-    return {"target": images[:, 1], "sources": images[:, ::2], "intrinsics": intrinsics}
+    made = {"target": images[:, 1], "sources": images[:, ::2], "intrinsics": intrinsics}
+    if augment and colour_jitter > 0:
+        seen = jax.vmap(lambda index, i: jitter_colours(i, seed, index, colour_jitter))(batch["index"], images)
+        made |= {"seen_target": seen[:, 1], "seen_sources": seen[:, ::2]}
+    return made
 
 
 def draw_transform(seed: int, index: chex.Array, height: int, width: int) -> Transform:
@@ -62,11 +71,36 @@ def draw_transform(seed: int, index: chex.Array, height: int, width: int) -> Tra
     Returns:
       The transform; with its whole-pixel offset every output pixel lies inside the scaled image.
     """
-    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), index)
-    draws = jax.random.uniform(key, (5,))
+    draws = jax.random.uniform(_key(seed, index), (5,))
     scale = 1 + (MAX_SCALE - 1) * draws[1:3]
     room = jnp.floor((scale - 1) * jnp.array([width - 1, height - 1]))
     return Transform(draws[0] < 0.5, scale, jnp.floor(draws[3:5] * (room + 1)))
+
+
+def jitter_colours(images: chex.Array, seed: int, index: chex.Array, amount: float) -> chex.Array:
+    """Changes brightness, contrast and saturation of a snippet, alike in all its frames, in every second sample.
+
+    Args:
+      images: [N, H, W, 3] in [-1, 1].
+      seed: Of the training.
+      index: Global index of the sample, an integer.
+      amount: Each of the three is multiplied by its own factor from 1 - amount to 1 + amount; in [0, 1].
+
+    Returns:
+      The same shape and range.
+    """
+    draws = jax.random.uniform(jax.random.fold_in(_key(seed, index), 1), (4,))
+    brightness, contrast, saturation = jnp.where(draws[0] < 0.5, 1 + amount * (2 * draws[1:] - 1), 1.0)
+    light = (images + 1) / 2 * brightness
+    middle = jnp.mean(light)
+    light = middle + contrast * (light - middle)
+    grey = jnp.mean(light, axis=-1, keepdims=True)
+    light = grey + saturation * (light - grey)
+    return 2 * jnp.clip(light, 0.0, 1.0) - 1
+
+
+def _key(seed: int, index: chex.Array) -> chex.PRNGKey:
+    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), index)
 
 
 def transform_snippet(frames: chex.Array, K: chex.Array, transform: Transform) -> tuple[chex.Array, chex.Array]:

@@ -7,11 +7,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from dopi_jax import geometry
 from dopi_jax.config import Config
 from dopi_jax.models import learned_intrinsics
-from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_source
-from dopi_jax.training.state import build_geometry, build_networks
+from dopi_jax.networks import build_geometry, build_networks
+from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_sources
 
 Variables = Mapping[str, Any]
 
@@ -19,20 +18,29 @@ Variables = Mapping[str, Any]
 def make_predict_disparity(config: Config):
     """Returns a compiled function (variables, images [B, H, W, 3] in [-1, 1]) -> disparity [B, H, W]."""
     net = build_networks(config.model).depth
-    return jax.jit(lambda variables, images: net.apply(variables["depth"], images)[0][..., 0])
+
+    @jax.jit
+    def predict(variables: Variables, images: chex.Array) -> chex.Array:
+        disparity = net.apply(variables["depth"], images)[0][..., 0]
+        if config.prediction.mirrored_pass:
+            mirrored = net.apply(variables["depth"], images[:, :, ::-1])[0][..., 0]
+            disparity = (disparity + mirrored[:, :, ::-1]) / 2
+        return disparity
+
+    return predict
 
 
 def make_predict_poses(config: Config):
     """Returns a compiled function of a snippet batch -> source_from_target [B, 2, 4, 4].
 
-    The function takes variables, `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1].
+    The function takes variables, `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1] and K [B, 3, 3].
     """
-    net = build_networks(config.model).pose
+    geometry_of = build_geometry(config)
 
     @jax.jit
-    def predict(variables: Variables, target: chex.Array, sources: chex.Array) -> chex.Array:
-        vectors = net.apply(variables["pose"], target, [sources[:, 0], sources[:, 1]])
-        return jax.vmap(jax.vmap(lambda v: geometry.pose_from_vector(v, config.model.rotation)))(vectors)
+    def predict(variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array) -> chex.Array:
+        # Where motion does not need depth, the depth networks are no part of the compiled program.
+        return geometry_of(variables, target, sources, learned_intrinsics(variables, K)).source_from_target
 
     return predict
 
@@ -48,7 +56,8 @@ def make_predict_rigid_flow(config: Config):
     @jax.jit
     def predict(variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array):
         of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.loss)[0])
-        views = of_snippet(geometry_of(variables, target, sources), learned_intrinsics(variables, K))
+        K = learned_intrinsics(variables, K)
+        views = of_snippet(geometry_of(variables, target, sources, K), K)
         return views.flow, views.masks.visible
 
     return predict
@@ -80,11 +89,7 @@ def make_view_snippets(config: Config):
     def view_one(target, sources, K, snippet_geometry):
         disparity, source_disparities, poses = snippet_geometry
         loss, diagnostics = depth_pose_loss(disparity, source_disparities, poses, target, sources, K, config.loss)
-
-        def one_source(source, source_disparity, pose):
-            return view_source(1 / disparity, 1 / source_disparity, pose, target, source, K, config.loss)
-
-        views = jax.vmap(one_source)(sources, source_disparities, poses)
+        views = view_sources(1 / disparity, 1 / source_disparities, poses, target, sources, K, config.loss)
         return {
             "scalars": {"loss": loss, **diagnostics},
             "target": target,
@@ -98,7 +103,7 @@ def make_view_snippets(config: Config):
     def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
         target, sources = batch["target"], batch["sources"]
         K = learned_intrinsics(variables, batch["intrinsics"])
-        return jax.vmap(view_one)(target, sources, K, geometry_of(variables, target, sources))
+        return jax.vmap(view_one)(target, sources, K, geometry_of(variables, target, sources, K))
 
     return view
 
@@ -128,7 +133,7 @@ def make_view_flow_snippets(config: Config):
         if config.flow_loss.needs_depthpose:
             of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.flow_loss)[0])
             K = learned_intrinsics(variables, batch["intrinsics"])
-            rigid = of_snippet(geometry_of(variables, target, sources), K)
+            rigid = of_snippet(geometry_of(variables, target, sources, K), K)
         return jax.vmap(view_one)(target, sources, predict_flow(variables, target, sources), rigid)
 
     return view

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dopi_jax.augment import Transform, draw_transform, network_batch, transform_snippet
+from dopi_jax.augment import Transform, draw_transform, jitter_colours, network_batch, transform_snippet
 
 K = np.array([[70.0, 0, 33], [0, 60, 14], [0, 0, 1]], np.float32)
 SIZE = (32, 80)
@@ -111,3 +111,30 @@ def test_samples_of_a_batch_are_augmented_as_alone():
     np.testing.assert_allclose(together["target"][1], alone[1] / 127.5 - 1, atol=1e-6)
     np.testing.assert_array_equal(together["intrinsics"][0], together["intrinsics"][2])
     assert not np.array_equal(together["intrinsics"][0], together["intrinsics"][1])
+
+
+def test_jitter_changes_all_frames_alike_and_only_every_second_sample():
+    images = jnp.tile(jnp.linspace(-0.6, 0.6, 12).reshape(1, 2, 2, 3), (3, 1, 1, 1))
+    jittered = jax.jit(jax.vmap(lambda index: jitter_colours(images, 0, index, 0.3)))(jnp.arange(200))
+    np.testing.assert_array_equal(jittered[:, 0], jittered[:, 2])
+    changed = np.abs(jittered - images).max(axis=(1, 2, 3, 4)) > 1e-5
+    assert 70 < changed.sum() < 130
+    assert np.abs(jittered).max() <= 1
+    # On grey images saturation does nothing, and a change of contrast leaves the mean: what is left is brightness.
+    grey = jnp.full((3, 4, 4, 3), -0.5)
+    light = (jax.vmap(lambda index: jitter_colours(grey, 0, index, 0.3))(jnp.arange(200)) + 1) / 2
+    factors = light[:, 0, 0, 0, 0] / 0.25
+    assert 0.7 <= factors.min() < 0.75 and 1.25 < factors.max() <= 1.3
+
+
+def test_the_networks_see_other_colours_than_the_losses_compare():
+    frames = np.random.default_rng(0).integers(0, 256, (4, 3, *SIZE, 3), dtype=np.uint8)
+    batch = {"frames": frames, "intrinsics": np.stack([K] * 4), "index": np.arange(4, dtype=np.uint32)}
+    plain = network_batch(batch, augment=True)
+    jittered = network_batch(batch, augment=True, colour_jitter=0.2)
+    for name in plain:
+        np.testing.assert_array_equal(jittered[name], plain[name])
+    assert set(jittered) - set(plain) == {"seen_target", "seen_sources"}
+    assert jittered["seen_sources"].shape == plain["sources"].shape
+    assert np.abs(jittered["seen_target"] - plain["target"]).max() > 0.01
+    assert set(network_batch(batch, colour_jitter=0.2)) == set(plain)  # as in validation

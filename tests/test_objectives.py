@@ -217,3 +217,60 @@ def test_several_scales_add_up_each_with_images_and_intrinsics_of_its_size(netwo
 def test_mean_pool_worked_example():
     image = jnp.array([[1.0, 3.0, 0.0, 0.0], [5.0, 7.0, 0.0, 8.0]])[None, ..., None]
     np.testing.assert_array_equal(mean_pool(image, 2)[0, ..., 0], [[4.0, 2.0]])
+
+
+def test_at_full_size_every_scale_is_compared_with_the_images_as_they_are(networks_and_batch):
+    depth_net, pose_net, params, stats, batch = networks_and_batch
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def objective(scales):
+        config = LossConfig(scales=scales, full_size=True)
+        return depth_pose_objective(
+            params, stats, batch, depth_net=depth_net, pose_net=pose_net, rotation="euler", config=config
+        )[0]
+
+    @jax.jit
+    def second_scale():
+        def disparities(images):
+            coarse = depth_net.apply({"params": params["depth"]}, images, train=True)[1]
+            return jax.image.resize(coarse, (*images.shape[:3], 1), "bilinear")[..., 0]
+
+        sources = batch["sources"]
+        of_sources = disparities(sources.reshape(4, 32, 64, 3)).reshape(2, 2, 32, 64)
+        vectors = pose_net.apply({"params": params["pose"]}, batch["target"], [sources[:, 0], sources[:, 1]])
+        poses = jax.vmap(jax.vmap(geometry.pose_from_vector))(vectors)
+        values, _ = jax.vmap(lambda *sample: depth_pose_loss(*sample, LossConfig()))(
+            disparities(batch["target"]), of_sources, poses, batch["target"], sources, batch["intrinsics"]
+        )
+        return values.mean()
+
+    np.testing.assert_allclose(objective(2) - objective(1), second_scale(), rtol=1e-4)
+
+
+def test_networks_see_what_the_batch_has_for_them(networks_and_batch):
+    depth_net, pose_net, params, stats, batch = networks_and_batch
+
+    @jax.jit
+    def objective(batch):
+        return depth_pose_objective(
+            params, stats, batch, depth_net=depth_net, pose_net=pose_net, rotation="euler", config=LossConfig()
+        )[0]
+
+    plain = objective(batch)
+    same = objective(batch | {"seen_target": batch["target"], "seen_sources": batch["sources"]})
+    np.testing.assert_allclose(same, plain, rtol=1e-6)
+    assert abs(objective(batch | {"seen_target": -batch["target"], "seen_sources": -batch["sources"]}) - plain) > 1e-5
+
+
+def test_consistency_is_part_of_the_loss_where_it_has_a_weight():
+    sample = random_snippet()
+    without, _ = loss_of_vectors(*sample, LossConfig())
+    loss, diagnostics = loss_of_vectors(*sample, LossConfig(consistency=0.5))
+    np.testing.assert_allclose(loss - without, 0.5 * diagnostics["consistency"], rtol=1e-4)
+    disparity, others, vectors, _, _, K = sample
+    poses = jax.vmap(geometry.pose_from_vector)(vectors)
+    want = 0.0
+    for other, pose in zip(others, poses, strict=True):
+        visible = geometry.occlusion_masks(1 / disparity, 1 / other, K, pose).visible
+        want += losses.masked_mean(geometry.depth_inconsistency(1 / disparity, 1 / other, K, pose), visible)
+    np.testing.assert_allclose(diagnostics["consistency"], want, rtol=1e-5)

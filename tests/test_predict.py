@@ -8,7 +8,8 @@ import pytest
 
 from dopi_jax import geometry, predict
 from dopi_jax.config import Config, apply_flow_variant, apply_variant
-from dopi_jax.training import build_networks, create_state, network_variables
+from dopi_jax.networks import build_networks, network_variables
+from dopi_jax.training import create_state
 from dopi_jax.visualization import flow_snippet_panel, snippet_panel
 
 HEIGHT, WIDTH = 64, 128
@@ -49,7 +50,7 @@ def test_disparity_of_an_image_does_not_depend_on_its_batch(config, variables, b
 def test_poses_are_what_the_networks_vectors_stand_for(config, variables, batch):
     config = copy.deepcopy(config)
     config.model.rotation = rotation = "so3"
-    poses = predict.make_predict_poses(config)(variables, batch["target"], batch["sources"])
+    poses = predict.make_predict_poses(config)(variables, batch["target"], batch["sources"], batch["intrinsics"])
     assert poses.shape == (2, 2, 4, 4)
     net = build_networks(config.model).pose
     vectors = jax.jit(net.apply)(variables["pose"], batch["target"], [batch["sources"][:, 0], batch["sources"][:, 1]])

@@ -118,6 +118,7 @@ def _learned_views(config: Config, variables: Mapping) -> Callable[[Mapping[int,
     def views(images: Mapping[int, np.ndarray], K: np.ndarray, step: int) -> dict[str, _Views]:
         target, sources = snippet(images, _TARGET)
         toward, back = (1, 0) if step > 0 else (0, 1)  # of the sources, t-1 and t+1
+        believed = np.asarray(learned_intrinsics(variables, K[None])[0])
         depths = pose = flow = reverse = None
         if predict_disparity:
             both = np.concatenate([target, sources[:, toward]])
@@ -125,12 +126,11 @@ def _learned_views(config: Config, variables: Mapping) -> Callable[[Mapping[int,
             if config.loss.normalize_all_disparities:
                 disparities = disparities / disparities.max(axis=(1, 2), keepdims=True)
             depths = 1 / disparities
-            pose = np.asarray(predict_poses(variables, target, sources))[0, toward]
+            pose = np.asarray(predict_poses(variables, target, sources, K[None]))[0, toward]
         if predict_flow:
             flow = np.asarray(predict_flow(variables, target, sources))[0, toward]
             reverse = np.asarray(predict_flow(variables, *snippet(images, _TARGET + step)))[0, back]
-        K = np.asarray(learned_intrinsics(variables, K[None])[0])
-        return {"learned": _Views(*((None, None) if depths is None else depths), pose, flow, reverse, K)}
+        return {"learned": _Views(*((None, None) if depths is None else depths), pose, flow, reverse, believed)}
 
     return views
 

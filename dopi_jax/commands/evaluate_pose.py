@@ -41,7 +41,7 @@ def evaluate(run: EvaluationRun) -> None:
 
     for selection, (sequence, truth, frames) in left_out.readable(_selections(run), read):
         name = selection.partition(":")[2]
-        motions = _predict_motions(run, frames)
+        motions = _predict_motions(run, frames, sequence.intrinsics_at(run.image_size))
         triplets = evaluation.snippet_from_predictions(motions)
         snippets = {3: triplets, 5: evaluation.join_snippets(triplets)}
         for length in _LENGTHS:
@@ -120,15 +120,16 @@ def _true_poses(run: EvaluationRun, selection: str, sequence: Sequence) -> np.nd
     return poses[list(sequence.numbers)]
 
 
-def _predict_motions(run: EvaluationRun, frames: np.ndarray) -> np.ndarray:
-    """The motions [N-2, 2, 4, 4] from every inner frame of uint8 [N, H, W, 3] to its neighbours."""
+def _predict_motions(run: EvaluationRun, frames: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """The motions [N-2, 2, 4, 4] from every inner frame of uint8 [N, H, W, 3] to its neighbours; K is [3, 3]."""
+    intrinsics = np.tile(K, (_BATCH, 1, 1))
     predict_poses = predict.make_predict_poses(run.config)
     motions = []
     for start in tqdm(range(1, len(frames) - 1, _BATCH), unit="batch"):
         # The last batch is filled up with its last frame, so that every batch runs the same program.
         targets = np.minimum(np.arange(start, start + _BATCH), len(frames) - 2)
         images = network_input(np.stack([frames[targets], frames[targets - 1], frames[targets + 1]], axis=1))
-        motions.append(np.asarray(predict_poses(run.variables, images[:, 0], images[:, 1:])))
+        motions.append(np.asarray(predict_poses(run.variables, images[:, 0], images[:, 1:], intrinsics)))
     return np.concatenate(motions)[: len(frames) - 2].astype(np.float64)
 
 

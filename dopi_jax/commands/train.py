@@ -16,12 +16,12 @@ from dopi_jax.data.selection import find_data_roots, roots_with, select_sequence
 from dopi_jax.data.snippets import Sequence, count_snippets
 from dopi_jax.data.sources import EmptySplit, NoFootage, kitti_flow
 from dopi_jax.models import learned_intrinsics
+from dopi_jax.networks import network_variables
 from dopi_jax.training import (
     TrainState,
     check_same_run,
     frozen_variables,
     initial_variables,
-    network_variables,
     train,
 )
 

@@ -18,7 +18,8 @@ from dopi_jax.data.snippets import count_snippets
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.data.velodyne import EvaluationImage, with_ground_truth
 from dopi_jax.errors import UserError
-from dopi_jax.training import TrainState, network_variables
+from dopi_jax.networks import network_variables
+from dopi_jax.training import TrainState
 
 _LIDAR_FRAMES = 50  # at most; more would hold up training
 _FLOW_SCENES = 50

@@ -23,6 +23,7 @@ class DataConfig:
     height: int = 256  # pixels
     width: int = 832
     augment: bool = True  # flip and scale-crop
+    colour_jitter: float = 0.0  # largest relative change of brightness, contrast, saturation in what the networks see
     cache: bool = True  # keep decoded frames in memory if all of them fit into 4 GiB
     on_device: bool = False  # keep all training frames in every accelerator's memory: height x width x 3 bytes each
     max_bad_frames: float = 0.01  # share of the training frames that may be unreadable; beyond it the training ends
@@ -46,6 +47,7 @@ class ModelConfig:
     depth: str = "resnet6"  # "resnet6" | "resnet_s6" | "small" | "lite" (D1)
     pose: str = "b6"  # "b6" | "small" | "lite"
     pretrained: bool = True  # whether a new run of "lite" networks starts from ImageNet weights
+    pose_refinements: int = 0  # how often the pose network looks again, at sources warped by depth and the motion so far
     flow: str = "back2future"  # "back2future" | "small"; phase 2 alone has it
     flow_bias: str = "zero"  # how its biases start: "zero" | "uniform", from U(0, 1) as in the published code
     rotation: str = "euler"  # "euler" | "quaternion" | "so3"
@@ -76,6 +78,16 @@ class LossConfig(ReconstructionConfig):
     scales: int = 1  # disparities trained on, finest first, each against images of its size (D11)
     smoothness_normalization: str = "max"  # "max" (eq. 9, "MN") | "mean" (the baseline of Fig. 10)
     normalize_all_disparities: bool = False  # divide disparity by its maximum before everything, not in smoothness only (D9)
+    # what ",modern" adds, after monodepth2 and SC-SfMLearner; not in the paper
+    per_pixel_minimum: bool = False  # the source that fits best at a pixel is the one that counts there
+    auto_mask: bool = False  # a pixel counts only where the warped source fits better than the source as it is
+    full_size: bool = False  # disparities of all scales are enlarged and compared with images of full size
+    consistency: float = 0.0  # weight of the contradiction between the depths of target and sources
+
+    @property
+    def needs_source_depth(self) -> bool:
+        """Whether the depth of the sources enters at all."""
+        return self.occlusion or self.consistency > 0
 
 
 @dataclass
@@ -129,12 +141,19 @@ class TrainConfig:
 
 
 @dataclass
+class PredictionConfig:
+    """How trained networks are applied."""
+
+    mirrored_pass: bool = False  # disparity is the mean of that of the image and of its mirror image; takes twice as long
+
+
+@dataclass
 class Config:
     """One experiment."""
 
     name: str = "kitti_depthpose"
     phase: str = "depthpose"  # "depthpose" (phase 1) | "flow" (phase 2)
-    init_from: str = ""  # a run's folder whose best networks this one starts from, at step 0; other image sizes may do
+    init_from: str = ""  # what this run starts from, at step 0: a run's folder, a model file, "driving"; any image size
     depthpose: str = ""  # phase 2: the phase-1 run's folder, whose best depth and pose networks teach the flow
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -142,6 +161,7 @@ class Config:
     flow_loss: FlowLossConfig = field(default_factory=FlowLossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    prediction: PredictionConfig = field(default_factory=PredictionConfig)
 
     @property
     def trains_camera(self) -> bool:

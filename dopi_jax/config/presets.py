@@ -1,6 +1,6 @@
 """Variants of a config: the rows of the paper's ablation tables, and the published code's choices."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dopi_jax.config.fields import Config
@@ -23,7 +23,7 @@ FLOW_ABLATIONS = {
 """The rows of Table V."""
 
 
-def apply_variant(config: Config, variant: str) -> Config:
+def apply_variant(config: Config, variant: str, default: str = "full") -> Config:
     """Returns a config of phase 1 as the variant after the colon of `--config file.py:variant` wants it.
 
     The published code's plain mistakes are not reproduced: pixels lost to rounding in the overlap mask (D14), to a wrapped
@@ -33,7 +33,8 @@ def apply_variant(config: Config, variant: str) -> Config:
     Args:
       config: A config; changed in place.
       variant: A row of Table II, "basic", "occ", "occ_ltm" or "full", with ",released" appended for the published code's
-        choices instead of the paper's. Empty for "full".
+        choices instead of the paper's, or ",modern" for what later methods do, with the row's masks. Empty for the default.
+      default: What an empty variant stands for.
 
     Returns:
       The same config.
@@ -41,14 +42,7 @@ def apply_variant(config: Config, variant: str) -> Config:
     Raises:
       UserError: The variant has another name.
     """
-    released = _apply_row(config, variant, ABLATIONS, config.loss)
-    if released:
-        _release_networks(config)
-        config.loss.penalty = "power"  # D2
-        config.loss.sum_channels = config.loss.occlusion and not config.loss.less_than_mean  # D6
-        config.loss.less_than_mean_factor = 3.0  # D7
-        config.loss.mask_inside_penalty = True  # D8
-        config.train.best_by = "abs_rel"  # D23
+    _apply_row(config, variant, default, ABLATIONS, config.loss, {"released": _release, "modern": _modernise})
     return config
 
 
@@ -66,35 +60,64 @@ def apply_flow_variant(config: Config, variant: str) -> Config:
     Raises:
       UserError: The variant has another name.
     """
-    released = _apply_row(config, variant, FLOW_ABLATIONS, config.flow_loss)
-    if released:
-        _release_networks(config)
-        config.model.flow_bias = "uniform"
-        config.flow_loss.penalty = "power"  # D2
-        config.flow_loss.sum_channels = True  # D6
-        config.flow_loss.mask_inside_penalty = True  # D8
-        config.flow_loss.finest_only = True  # D12
-        config.flow_loss.consistency_ltm = "none"  # D13
-        config.train.best_by = "epe"  # D23
+    _apply_row(config, variant, "full", FLOW_ABLATIONS, config.flow_loss, {"released": _release_flow})
     return config
 
 
-def _apply_row(config: Config, variant: str, rows: Mapping[str, Mapping[str, Any]], loss: Any) -> bool:
-    """Sets the fields of a table's row and the name of the run; says whether the published code's choices are wanted."""
-    row, _, preset = variant.partition(",")
-    row = row or "full"
-    if row not in rows or preset not in ("", "released"):
+def _apply_row(
+    config: Config,
+    variant: str,
+    default: str,
+    rows: Mapping[str, Mapping[str, Any]],
+    loss: Any,
+    presets: Mapping[str, Callable[[Config], None]],
+) -> None:
+    """Sets the fields of a table's row and of a preset, and the name of the run."""
+    row, comma, preset = (variant or default).partition(",")
+    row = row or default.partition(",")[0]
+    if row not in rows or (comma and preset not in presets):
         raise UserError(
-            f"the config's variant is {variant!r}: expected one of {', '.join(rows)}, "
-            "each optionally followed by ',released'"
+            f"the config's variant is {variant!r}: expected one of {', '.join(rows)}, each optionally followed by "
+            + " or ".join(f"',{name}'" for name in presets)
         )
     for name, value in rows[row].items():
         setattr(loss, name, value)
-    if row != "full":
-        config.name += f"_{row}"
     if preset:
-        config.name += "_released"
-    return bool(preset)
+        presets[preset](config)
+    if (row, preset) != tuple(default.partition(",")[::2]):
+        config.name += "".join(f"_{part}" for part in (row, preset) if part and part != default)
+
+
+def _modernise(config: Config) -> None:
+    """What monodepth2, SC-SfMLearner and their followers do in place of, or beside, the paper's rules."""
+    config.loss.per_pixel_minimum = config.loss.auto_mask = config.loss.full_size = True
+    config.loss.smoothness_normalization = "mean"
+    config.loss.smoothness = 0.004
+    config.loss.scales = max(config.loss.scales, 3)
+    config.data.colour_jitter = 0.2
+    config.prediction.mirrored_pass = True
+
+
+def _release(config: Config) -> None:
+    """The choices of the published code."""
+    _release_networks(config)
+    config.loss.penalty = "power"  # D2
+    config.loss.sum_channels = config.loss.occlusion and not config.loss.less_than_mean  # D6
+    config.loss.less_than_mean_factor = 3.0  # D7
+    config.loss.mask_inside_penalty = True  # D8
+    config.train.best_by = "abs_rel"  # D23
+
+
+def _release_flow(config: Config) -> None:
+    """The choices of the published code's phase 2."""
+    _release_networks(config)
+    config.model.flow_bias = "uniform"
+    config.flow_loss.penalty = "power"  # D2
+    config.flow_loss.sum_channels = True  # D6
+    config.flow_loss.mask_inside_penalty = True  # D8
+    config.flow_loss.finest_only = True  # D12
+    config.flow_loss.consistency_ltm = "none"  # D13
+    config.train.best_by = "epe"  # D23
 
 
 def _release_networks(config: Config) -> None:

@@ -7,14 +7,13 @@ import struct
 import numpy as np
 from PIL import Image
 
-from dopi_jax.data.intrinsics import scale_rows
+from dopi_jax.data.intrinsics import GUESSED_FIELD_OF_VIEW, intrinsics_from_field_of_view, scale_rows
 from dopi_jax.data.recording import Calibration, Recording
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.survey import LONGEST_STRIDE, survey
 from dopi_jax.errors import UserError
 
 INTRINSICS_FILE = "intrinsics.txt"  # beside the frames or the video
-GUESSED_FIELD_OF_VIEW = 65.0  # degrees along the longer side: the main camera of a phone (28 mm equivalent)
 
 _FULL_FRAME_WIDTH = 36.0  # millimetres, of the film that equivalent focal lengths are for
 _EXIF, _FOCAL_LENGTH_IN_35MM = 0x8769, 0xA405
@@ -86,7 +85,7 @@ def find_calibration(
     if footage.intrinsics:
         intrinsics, how = _given(footage.intrinsics, given_for)
     elif footage.field_of_view:
-        intrinsics = _from_field_of_view(footage.field_of_view, size)
+        intrinsics = intrinsics_from_field_of_view(footage.field_of_view, size)
         return Calibration(intrinsics, f"from config.data.field_of_view={footage.field_of_view:g}")
     elif beside_frames.is_file():
         intrinsics, how = _read_file(beside_frames, given_for), f"from {beside_frames}"
@@ -203,12 +202,6 @@ def check_plausible(intrinsics: np.ndarray, where: str, size: tuple[int, int]) -
         )
 
 
-def _from_field_of_view(degrees: float, size: tuple[int, int], along: float | None = None) -> np.ndarray:
-    """Square pixels, the principal point in the centre (pixel centres at integers); `along` is the side of the angle."""
-    focal = (along or size[1]) / 2 / np.tan(np.deg2rad(degrees) / 2)
-    return np.array([[focal, 0, (size[1] - 1) / 2], [0, focal, (size[0] - 1) / 2], [0, 0, 1]])
-
-
 def _from_exif(frame: pathlib.Path | None, size: tuple[int, int]) -> Calibration | None:
     if frame is None:
         return None
@@ -221,14 +214,14 @@ def _from_exif(frame: pathlib.Path | None, size: tuple[int, int]) -> Calibration
         return None
     degrees = 2 * np.rad2deg(np.arctan(_FULL_FRAME_WIDTH / 2 / equivalent))
     return Calibration(
-        _from_field_of_view(degrees, size, max(size)),
+        intrinsics_from_field_of_view(degrees, size, max(size)),
         f"from the EXIF data of {frame.name}, a focal length of {equivalent:g} mm (35 mm equivalent)",
     )
 
 
 def _guess(size: tuple[int, int]) -> Calibration:
     return Calibration(
-        _from_field_of_view(GUESSED_FIELD_OF_VIEW, size, max(size)),
+        intrinsics_from_field_of_view(GUESSED_FIELD_OF_VIEW, size, max(size)),
         f"guessed: {GUESSED_FIELD_OF_VIEW:g} degrees along the longer side, as the main camera of a phone has",
         guessed=True,
     )

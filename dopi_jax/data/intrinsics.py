@@ -11,6 +11,8 @@ import numpy as np
 
 from dopi_jax.errors import UserError
 
+GUESSED_FIELD_OF_VIEW = 65.0  # degrees along the longer side: the main camera of a phone (28 mm equivalent)
+
 _TOLERANCE = 0.02  # of the aspect: 1242x375 pixels are resized to 832x256 and to 640x192, which are not quite as wide
 
 
@@ -115,3 +117,18 @@ def scale_rows(intrinsics: np.ndarray, zoom_y: float, zoom_x: float) -> np.ndarr
 
 def _as_text(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]}"
+
+
+def intrinsics_from_field_of_view(degrees: float, size: tuple[int, int], along: float | None = None) -> np.ndarray:
+    """Returns the intrinsics of a camera of which only the angle of view is known.
+
+    Args:
+      degrees: the angle.
+      size: (height, width) of the frames in pixels.
+      along: the side in pixels that the angle is of; the width if None.
+
+    Returns:
+      float64 [3, 3], with square pixels and the principal point in the centre.
+    """
+    focal = (along or size[1]) / 2 / np.tan(np.deg2rad(degrees) / 2)
+    return np.array([[focal, 0, (size[1] - 1) / 2], [0, focal, (size[0] - 1) / 2], [0, 0, 1]])

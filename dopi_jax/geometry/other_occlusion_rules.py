@@ -122,10 +122,11 @@ def depth_inconsistency(
 
     Returns:
       |z - z'| / (z + z') in [0, 1] at every target pixel [H, W], z being its depth in the source camera and z' the source's
-      own depth there, without gradient; 1 where it is not inside the source image.
+      own depth there; 1 where it is not inside the source image. Gradient goes to both depths and the pose.
     """
     landing = land(target_depth, K, source_from_target)
     there, inside = bilinear_sample(source_depth[..., None], landing.pixels, "border")
     there = there[..., 0]
-    difference = jnp.abs(landing.z - there) / (landing.z + there)
-    return jax.lax.stop_gradient(jnp.where(inside & landing.valid, difference, 1.0))
+    comparable = inside & landing.valid
+    sum_of_both = jnp.where(comparable, landing.z + there, 1.0)  # never 0, where a quotient would have no gradient
+    return jnp.where(comparable, jnp.abs(landing.z - there) / sum_of_both, 1.0)

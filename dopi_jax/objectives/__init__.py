@@ -1,6 +1,6 @@
 """What is minimised in each phase, as pure functions of parameters and a batch."""
 
-from dopi_jax.objectives.depth_pose import depth_pose_loss, depth_pose_objective, view_source
+from dopi_jax.objectives.depth_pose import depth_pose_loss, depth_pose_objective, view_sources
 from dopi_jax.objectives.flow import FlowView, RigidView, flow_loss, flow_objective, rigid_views, view_by_flow
 from dopi_jax.objectives.reconstruction import SourceView, compare, mean_pool
 from dopi_jax.objectives.snippet_geometry import SnippetGeometry, predict_geometry
@@ -19,5 +19,5 @@ __all__ = [
     "predict_geometry",
     "rigid_views",
     "view_by_flow",
-    "view_source",
+    "view_sources",
 ]

@@ -11,20 +11,22 @@ import jax.numpy as jnp
 from dopi_jax import geometry, losses
 from dopi_jax.config import LossConfig
 from dopi_jax.models import DepthNet, PoseNet
+from dopi_jax.objectives.motion import predict_motion
+from dopi_jax.objectives.pixel_choice import choose_pixels, sources_loss
 from dopi_jax.objectives.reconstruction import (
     Diagnostics,
     SourceView,
     compare,
     mean_pool,
     occlusion_masks,
-    reconstruction_loss,
+    resized,
     view_diagnostics,
 )
 
 
 def depth_pose_loss(
     disparity: chex.Array,
-    source_disparities: chex.Array,
+    source_disparities: chex.Array | None,
     source_from_target: chex.Array,
     target: chex.Array,
     sources: chex.Array,
@@ -35,7 +37,8 @@ def depth_pose_loss(
 
     Args:
       disparity: Target disparity [H, W], positive.
-      source_disparities: Disparities [S, H, W] of the sources; they only decide what is occluded and get no gradient.
+      source_disparities: Disparities [S, H, W] of the sources; they get no gradient. None where `config.needs_source_depth`
+        is False: then nothing inside the source images is taken for hidden.
       source_from_target: Poses [S, 4, 4], translation in the unit of 1 / disparity.
       target: Target image [H, W, 3] in [-1, 1].
       sources: Source images [S, H, W, 3] in [-1, 1].
@@ -43,64 +46,74 @@ def depth_pose_loss(
       config: Weights and choices.
 
     Returns:
-      The loss, and diagnostics: `reconstruction` and `smoothness` before weighting; those of `view_diagnostics`;
-      `disparity_spread`, the standard deviation of disparity over its mean (near 0 the network has collapsed);
-      `translation`, the mean length of the translations.
+      The loss, and diagnostics: `reconstruction` and `smoothness` before weighting, with a weight of it also `consistency`;
+      those of `view_diagnostics`; `disparity_spread`, the standard deviation of disparity over its mean (near 0 the network
+      has collapsed); `translation`, the mean length of the translations.
     """
     if config.normalize_all_disparities:
         disparity = disparity / jnp.max(disparity)
-        source_disparities = source_disparities / jnp.max(source_disparities, axis=(1, 2), keepdims=True)
+        if source_disparities is not None:
+            source_disparities = source_disparities / jnp.max(source_disparities, axis=(1, 2), keepdims=True)
     depth = 1 / disparity
-    source_depths = jax.lax.stop_gradient(1 / source_disparities)
-
-    def one_source(source, source_depth, pose):
-        view = view_source(depth, source_depth, pose, target, source, K, config)
-        return reconstruction_loss(view, config), view_diagnostics(view)
-
-    # Mapped over the sources alone, so that what belongs to the target is computed once.
-    reconstructions, per_source = jax.vmap(one_source)(sources, source_depths, source_from_target)
-    reconstruction = jnp.sum(reconstructions)
+    source_depths = None if source_disparities is None else jax.lax.stop_gradient(1 / source_disparities)
+    views = view_sources(depth, source_depths, source_from_target, target, sources, K, config)
+    reconstruction = sources_loss(views, config)
     if config.smoothness_normalization == "max":
         smooth_map = losses.max_normalized_depth(disparity)
     else:
         smooth_map = losses.mean_normalized_disparity(disparity)
     smoothness = losses.edge_aware_smoothness(smooth_map[..., None], target)
+    loss = config.reconstruction * reconstruction + config.smoothness * smoothness
     diagnostics = {
         "reconstruction": reconstruction,
         "smoothness": smoothness,
         "disparity_spread": jnp.std(disparity) / jnp.mean(disparity),
         "translation": jnp.mean(jnp.linalg.norm(jax.lax.stop_gradient(source_from_target)[:, :3, 3], axis=-1)),
-        **jax.tree.map(jnp.mean, per_source),
+        **jax.tree.map(jnp.mean, jax.vmap(view_diagnostics)(views)),
     }
-    loss = config.reconstruction * reconstruction + config.smoothness * smoothness
+    if config.consistency > 0:
+        contradiction = jax.vmap(lambda d, pose: geometry.depth_inconsistency(depth, d, K, pose))
+        consistency = jnp.sum(jax.vmap(losses.masked_mean)(contradiction(source_depths, source_from_target), views.visible))
+        loss += config.consistency * consistency
+        diagnostics["consistency"] = consistency
     return loss, jax.lax.stop_gradient(diagnostics)
 
 
-def view_source(
+def view_sources(
     depth: chex.Array,
-    source_depth: chex.Array,
+    source_depths: chex.Array | None,
     source_from_target: chex.Array,
     target: chex.Array,
-    source: chex.Array,
+    sources: chex.Array,
     K: chex.Array,
     config: LossConfig,
 ) -> SourceView:
-    """Returns one source reconstructed as the target, with what is wrong with it and what counts (paper eq. 3, 5, 6).
+    """Returns all sources reconstructed as the target, with what is wrong with them and what counts (paper eq. 3, 5, 6).
 
     Args:
       depth: Target depth [H, W].
-      source_depth: Source depth [H, W].
-      source_from_target: Pose [4, 4].
+      source_depths: Source depths [S, H, W]; None as in `depth_pose_loss`.
+      source_from_target: Poses [S, 4, 4].
       target: Target image [H, W, 3] in [-1, 1].
-      source: Source image [H, W, 3] in [-1, 1].
+      sources: Source images [S, H, W, 3] in [-1, 1].
       K: Intrinsics [3, 3].
       config: Choices of error and masks.
 
     Returns:
-      A `SourceView`; only `warped` and `error` carry gradient.
+      A `SourceView` with a leading [S]; only `warped` and `error` carry gradient.
     """
-    warped, _ = geometry.warp_by_depth(source, depth, K, source_from_target)
-    return compare(target, warped, occlusion_masks(depth, source_depth, K, source_from_target, config), config)
+
+    def one_source(source, source_depth, pose):
+        warped, inside = geometry.warp_by_depth(source, depth, K, pose)
+        if source_depth is None:
+            masks = geometry.OcclusionMasks(edge=inside, overlap=jnp.ones_like(inside), blank=jnp.ones_like(inside))
+        else:
+            masks = occlusion_masks(depth, source_depth, K, pose, config)
+        return compare(target, warped, masks, config)
+
+    # Mapped over the sources alone, so that what belongs to the target is computed once.
+    views = jax.vmap(one_source)(sources, source_depths, source_from_target)
+    return choose_pixels(views, target, sources, config)
 
 
 def depth_pose_objective(
@@ -112,17 +125,20 @@ def depth_pose_objective(
     pose_net: PoseNet,
     rotation: str,
     config: LossConfig,
+    refinements: int = 0,
 ) -> tuple[chex.Array, tuple[Mapping[str, Any], Diagnostics]]:
     """Returns the depth-pose objective of a batch, in training mode.
 
     Args:
       params: {"depth": ..., "pose": ...}.
       batch_stats: {"depth": ...}, the running statistics of batch normalisation; {} if the network has none.
-      batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3].
+      batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3]; and, where the networks are
+        to see other colours than the losses compare, `seen_target` and `seen_sources`.
       depth_net: The depth network.
       pose_net: The pose network.
       rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
       config: Weights and choices.
+      refinements: Of the motion, as in `predict_motion`.
 
     Returns:
       The loss, mean over the batch and summed over `config.scales` scales (smoothness with a weight that halves from each to
@@ -130,27 +146,47 @@ def depth_pose_objective(
     """
     target, sources = batch["target"], batch["sources"]
     depth_variables = {"params": params["depth"], "batch_stats": batch_stats.get("depth", {})}
-    disparities, updates = depth_net.apply(depth_variables, target, train=True, mutable=["batch_stats"])
-    # The sources' depth only enters masks: no gradient (D21). It is normalised by its own batch, as the target's is, so that
-    # both come from the same function; the running statistics follow the target alone.
-    source_images = sources.reshape(-1, *target.shape[1:])
-    frozen = jax.lax.stop_gradient(depth_variables)
-    source_disparities, _ = depth_net.apply(frozen, source_images, train=True, mutable=["batch_stats"])
+    seen, seen_sources = batch.get("seen_target", target), batch.get("seen_sources", sources)
+    disparities, updates = depth_net.apply(depth_variables, seen, train=True, mutable=["batch_stats"])
+    source_disparities = [None] * len(disparities)
+    if config.needs_source_depth:
+        # The sources' depth gets no gradient (D21). It is normalised by its own batch, as the target's is, so that both come
+        # from the same function; the running statistics follow the target alone.
+        frozen = jax.lax.stop_gradient(depth_variables)
+        source_disparities, _ = depth_net.apply(
+            frozen, seen_sources.reshape(-1, *target.shape[1:]), train=True, mutable=["batch_stats"]
+        )
 
-    vectors = pose_net.apply({"params": params["pose"]}, target, [sources[:, 0], sources[:, 1]])
-    poses = jax.vmap(jax.vmap(lambda v: geometry.pose_from_vector(v, rotation)))(vectors)
+    finest_depth = 1 / disparities[0][..., 0]
+    if config.normalize_all_disparities:
+        finest_depth *= jnp.max(disparities[0], axis=(1, 2))
+    poses = predict_motion(
+        {"params": params["pose"]},
+        seen,
+        seen_sources,
+        finest_depth,
+        batch["intrinsics"],
+        pose_net=pose_net,
+        rotation=rotation,
+        refinements=refinements,
+    )
 
     total = jnp.zeros(())
-    for scale, disparity in zip(range(config.scales), disparities, strict=False):
-        # The same slope of a surface is 2^scale times steeper from pixel to pixel of a smaller image.
-        of_scale = dataclasses.replace(config, smoothness=config.smoothness / 2**scale)
+    for scale, (disparity, of_sources) in enumerate(zip(disparities[: config.scales], source_disparities, strict=False)):
+        factor = 1 if config.full_size else 2**scale
+        height = target.shape[1] // factor
+        disparity, of_sources = jax.tree.map(lambda d, h=height: resized(d, h), (disparity, of_sources))
+        # The same slope of a surface is `factor` times steeper from pixel to pixel of a smaller image.
+        of_scale = dataclasses.replace(config, smoothness=config.smoothness / factor)
+        if of_sources is not None:
+            of_sources = of_sources.reshape(*sources.shape[:2], *disparity.shape[1:3])
         loss, diagnostics = jax.vmap(lambda *sample, c=of_scale: depth_pose_loss(*sample, c))(
             disparity[..., 0],
-            source_disparities[scale].reshape(*sources.shape[:2], *disparity.shape[1:3]),
+            of_sources,
             poses,
-            mean_pool(target, 2**scale),
-            mean_pool(source_images, 2**scale).reshape(*sources.shape[:2], *disparity.shape[1:3], 3),
-            jax.vmap(lambda K, s=2.0**-scale: geometry.scale_intrinsics(K, s, s))(batch["intrinsics"]),
+            mean_pool(target, factor),
+            mean_pool(sources, factor),
+            jax.vmap(lambda K, s=1 / factor: geometry.scale_intrinsics(K, s, s))(batch["intrinsics"]),
         )
         total += jnp.mean(loss)
         if scale == 0:

@@ -7,8 +7,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from dopi_jax import geometry
 from dopi_jax.models import DepthNet, PoseNet
+from dopi_jax.objectives.motion import predict_motion
 
 
 class SnippetGeometry(NamedTuple):
@@ -29,10 +29,12 @@ def predict_geometry(
     variables: Mapping[str, Any],
     target: chex.Array,
     sources: chex.Array,
+    K: chex.Array,
     *,
     depth_net: DepthNet,
     pose_net: PoseNet,
     rotation: str,
+    refinements: int,
     normalize: bool,
 ) -> SnippetGeometry:
     """Returns depth and motion of snippets, without gradient, by running statistics (D20).
@@ -41,9 +43,11 @@ def predict_geometry(
       variables: {"depth": ..., "pose": ...}, variables of the networks.
       target: Images [B, H, W, 3] in [-1, 1].
       sources: Images [B, 2, H, W, 3] in [-1, 1], at (t-1, t+1).
+      K: Intrinsics [B, 3, 3].
       depth_net: The depth network.
       pose_net: The pose network.
       rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
+      refinements: Of the motion, as in `predict_motion`.
       normalize: Divide each disparity by its maximum: the unit of motion learnt from such disparities (D9).
 
     Returns:
@@ -53,6 +57,6 @@ def predict_geometry(
     disparities = depth_net.apply(variables["depth"], images.reshape(-1, *target.shape[1:]))[0].reshape(images.shape[:4])
     if normalize:
         disparities /= jnp.max(disparities, axis=(2, 3), keepdims=True)
-    vectors = pose_net.apply(variables["pose"], target, [sources[:, 0], sources[:, 1]])
-    poses = jax.vmap(jax.vmap(lambda v: geometry.pose_from_vector(v, rotation)))(vectors)
+    motion = {"pose_net": pose_net, "rotation": rotation, "refinements": refinements}
+    poses = predict_motion(variables["pose"], target, sources, 1 / disparities[:, 0], K, **motion)
     return jax.lax.stop_gradient(SnippetGeometry(disparities[:, 0], disparities[:, 1:], poses))

@@ -13,7 +13,8 @@ import orbax.checkpoint as ocp
 
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
-from dopi_jax.training.state import TrainState, create_state, network_variables
+from dopi_jax.networks import network_variables
+from dopi_jax.training.state import TrainState, create_state
 
 _ITEMS = ("params", "batch_stats", "opt_state")
 

@@ -1,33 +1,22 @@
 """What a training run carries from step to step: networks, parameters, optimiser."""
 
-import functools
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from dopi_jax.config import Config, ModelConfig, OptimizerConfig
+from dopi_jax.config import Config, OptimizerConfig
 from dopi_jax.interop.imagenet import efficientnet_lite0_params
-from dopi_jax.models import DepthNet, FlowNet, LearnedCamera, PoseNet
-from dopi_jax.objectives import SnippetGeometry, predict_geometry
+from dopi_jax.networks import build_networks
 
 _ENCODER = "encoder"  # the name of what can be pretrained, in the parameters of a network
 _INIT_SIDE = 128  # pixels; the networks are convolutional, so their parameters do not depend on it
 # Adam moves a parameter by its rate at most, whatever the gradient: at the networks' 5e-4, a focal length that is 30 % off
 # would need 500 steps that all agree.
 _FOCAL_RATE = 10  # times the networks' rate
-
-
-class Networks(NamedTuple):
-    """The networks of both phases, and the camera whose focal length is learnt with depth and motion."""
-
-    depth: DepthNet
-    pose: PoseNet
-    flow: FlowNet
-    camera: LearnedCamera
 
 
 @struct.dataclass
@@ -47,36 +36,6 @@ class TrainState:
     batch_stats: Any
     opt_state: Any
     frozen: Any = struct.field(default_factory=dict)
-
-
-def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks:
-    """Returns the networks that a config names.
-
-    Args:
-      model: The config's section.
-      axis_name: Axis over which batch statistics are averaged; `parallel.AXIS` in a train step, else None.
-
-    Returns:
-      `Networks`.
-    """
-    return Networks(
-        DepthNet(model.depth, axis_name=axis_name),
-        PoseNet(num_refs=2, variant=model.pose),
-        FlowNet(model.flow, bias=model.flow_bias),
-        LearnedCamera(),
-    )
-
-
-def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array], SnippetGeometry]:
-    """Returns the function (variables, target, sources) -> depth and motion of a batch, by trained networks."""
-    networks = build_networks(config.model)
-    return functools.partial(
-        predict_geometry,
-        depth_net=networks.depth,
-        pose_net=networks.pose,
-        rotation=config.model.rotation,
-        normalize=config.loss.normalize_all_disparities,
-    )
 
 
 def build_optimizer(config: OptimizerConfig, steps: int, trains_camera: bool = False) -> optax.GradientTransformation:
@@ -159,20 +118,4 @@ def _with_pretrained_encoders(params: dict[str, Any]) -> dict[str, Any]:
         if _ENCODER in of_network
         else of_network
         for name, of_network in params.items()
-    }
-
-
-def network_variables(params: Any, batch_stats: Any) -> dict[str, Any]:
-    """Returns the variables of every network, as `apply` takes them.
-
-    Args:
-      params: Parameters by network.
-      batch_stats: Running statistics by network, of those that have some.
-
-    Returns:
-      {network: {"params": ..., "batch_stats": ...}}.
-    """
-    return {
-        name: {"params": params[name], **({"batch_stats": batch_stats[name]} if name in batch_stats else {})}
-        for name in params
     }

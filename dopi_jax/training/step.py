@@ -10,9 +10,10 @@ import optax
 from dopi_jax.augment import network_batch
 from dopi_jax.config import Config
 from dopi_jax.models import learned_intrinsics
+from dopi_jax.networks import build_geometry, build_networks, network_variables
 from dopi_jax.objectives import depth_pose_objective, flow_objective
 from dopi_jax.training import parallel
-from dopi_jax.training.state import TrainState, build_geometry, build_networks, build_optimizer, network_variables
+from dopi_jax.training.state import TrainState, build_optimizer
 
 
 def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
@@ -28,7 +29,9 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
     optimizer = build_optimizer(config.optimizer, config.train.steps, config.trains_camera)
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
-        batch = network_batch(batch, augment=config.data.augment, seed=config.train.seed)
+        batch = network_batch(
+            batch, augment=config.data.augment, seed=config.train.seed, colour_jitter=config.data.colour_jitter
+        )
         gradient_of = jax.value_and_grad(objective, has_aux=True)
         (loss, (batch_stats, diagnostics)), gradient = gradient_of(state.params, state.batch_stats, state.frozen, batch)
         loss, diagnostics, gradient = parallel.mean_across_devices((loss, diagnostics, gradient))
@@ -70,6 +73,7 @@ def _depth_pose_objective(config: Config):
             pose_net=networks.pose,
             rotation=config.model.rotation,
             config=config.loss,
+            refinements=config.model.pose_refinements,
         )
 
     return objective
@@ -81,8 +85,9 @@ def _flow_objective(config: Config):
 
     def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
         params, frozen = with_kernels_in(config.train.precision, (params, frozen))
-        geometry = geometry_of(frozen, batch["target"], batch["sources"]) if geometry_of else None
         batch = batch | {"intrinsics": learned_intrinsics(frozen, batch["intrinsics"])}
+        seen = batch["target"], batch["sources"], batch["intrinsics"]
+        geometry = geometry_of(frozen, *seen) if geometry_of else None
         loss, diagnostics = flow_objective(params, batch, geometry, flow_net=flow_net, config=config.flow_loss)
         return loss, (batch_stats, diagnostics)
 

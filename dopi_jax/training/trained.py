@@ -7,6 +7,7 @@ from typing import Any, Literal
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
+from dopi_jax.model_file import find_model_file, read_model
 from dopi_jax.training.checkpoint import restore_networks, save_networks
 
 _FROZEN = "depthpose"  # the folder in a run of phase 2 with what it took from phase 1
@@ -65,7 +66,7 @@ def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
 
 
 def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] | None:
-    """Returns the networks that a new run starts from, `config.init_from`'s best ones.
+    """Returns the networks that a new run starts from, those that `config.init_from` names.
 
     Args:
       workdir: The folder of the run; if it has a checkpoint already, nothing is needed.
@@ -76,12 +77,16 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
       or goes on.
 
     Raises:
-      UserError: `config.init_from` names no run, or one that has trained other networks.
+      UserError: `config.init_from` names no run and no model, or one that has trained other networks.
     """
     if not config.init_from or any((workdir / "checkpoints").glob("[0-9]*")):
         return None
     folder = pathlib.Path(config.init_from).expanduser()
-    stored = _stored_config(folder, "init_from", config.init_from, "a run")
+    path = find_model_file(config.init_from)
+    if path is not None:
+        stored, variables, _ = read_model(path)
+    else:
+        stored, variables = _stored_config(folder, "init_from", config.init_from, "a run"), None
     if stored.phase != config.phase:
         raise UserError(
             f"config.init_from is {config.init_from!r}, a run of phase {stored.phase!r}, but the config trains phase "
@@ -95,7 +100,7 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
                 f"config.init_from is {config.init_from!r}, whose model.{name} is {found!r}, but the config asks for "
                 f"{wanted!r}: name another run, or add --config.model.{name}={found}"
             )
-    variables, _ = restore_variables(folder, stored)
+    variables = variables or restore_variables(folder, stored)[0]
     camera = {"camera"} if config.trains_camera else set()
     return {name: variables[name] for name in variables if name in {*trained, *camera}}
 

@@ -93,3 +93,7 @@ def test_depth_inconsistency_worked_example():
     got = geometry.depth_inconsistency(jnp.full((H, W), 10.0), jnp.full((H, W), 6.0), K, nearer)
     np.testing.assert_allclose(got[3:5, 10:30], 2 / 14, rtol=1e-5)
     np.testing.assert_allclose(got[0, 0], 1.0)  # leaves the image
+    # (z - z') / (z + z') with z = 8 and z' = 6 grows with z by 2 z' / (z + z')^2.
+    there = jnp.full((H, W), 6.0)
+    slope = jax.grad(lambda d: geometry.depth_inconsistency(d, there, K, nearer)[4, 20])(jnp.full((H, W), 10.0))
+    np.testing.assert_allclose(slope[4, 20], 12 / 14**2, rtol=1e-4)

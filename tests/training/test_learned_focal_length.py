@@ -12,13 +12,13 @@ from dopi_jax import config as config_lib
 from dopi_jax import predict
 from dopi_jax.augment import network_batch
 from dopi_jax.errors import UserError
+from dopi_jax.networks import network_variables
 from dopi_jax.training import (
     Checkpoints,
     check_same_run,
     create_state,
     frozen_variables,
     initial_variables,
-    network_variables,
     parallel,
     restore_variables,
     train_step,

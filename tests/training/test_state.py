@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from dopi_jax.config import ModelConfig, OptimizerConfig, apply_flow_variant
-from dopi_jax.training import build_networks, create_state, network_variables, parallel
+from dopi_jax.networks import build_networks, network_variables
+from dopi_jax.training import create_state, parallel
 from dopi_jax.training.state import build_optimizer
 from dopi_jax.training.step import train_step
 

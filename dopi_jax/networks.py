@@ -1,0 +1,67 @@
+"""The networks that a config names, and depth and motion by all of them: what training and prediction both build on."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from dopi_jax.config import Config, ModelConfig
+from dopi_jax.models import DepthNet, FlowNet, LearnedCamera, PoseNet
+from dopi_jax.objectives import SnippetGeometry, predict_geometry
+
+
+class Networks(NamedTuple):
+    """The networks of both phases, and the camera whose focal length is learnt with depth and motion."""
+
+    depth: DepthNet
+    pose: PoseNet
+    flow: FlowNet
+    camera: LearnedCamera
+
+
+def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks:
+    """Returns the networks that a config names.
+
+    Args:
+      model: The config's section.
+      axis_name: Axis over which batch statistics are averaged; `parallel.AXIS` in a train step, else None.
+
+    Returns:
+      `Networks`.
+    """
+    return Networks(
+        DepthNet(model.depth, axis_name=axis_name),
+        PoseNet(num_refs=2, variant=model.pose),
+        FlowNet(model.flow, bias=model.flow_bias),
+        LearnedCamera(),
+    )
+
+
+def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array, jax.Array], SnippetGeometry]:
+    """Returns the function (variables, target, sources, K) -> depth and motion of a batch, by trained networks."""
+    networks = build_networks(config.model)
+    return functools.partial(
+        predict_geometry,
+        depth_net=networks.depth,
+        pose_net=networks.pose,
+        rotation=config.model.rotation,
+        refinements=config.model.pose_refinements,
+        normalize=config.loss.normalize_all_disparities,
+    )
+
+
+def network_variables(params: Any, batch_stats: Any) -> dict[str, Any]:
+    """Returns the variables of every network, as `apply` takes them.
+
+    Args:
+      params: Parameters by network.
+      batch_stats: Running statistics by network, of those that have some.
+
+    Returns:
+      {network: {"params": ..., "batch_stats": ...}}.
+    """
+    return {
+        name: {"params": params[name], **({"batch_stats": batch_stats[name]} if name in batch_stats else {})}
+        for name in params
+    }

@@ -1,0 +1,197 @@
+"""A trained model in a program: frames in, numpy arrays of depth, motion, flow and visibility out."""
+
+import dataclasses
+import functools
+import pathlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from dopi_jax import config as config_lib
+from dopi_jax import evaluation, predict
+from dopi_jax.config import Config
+from dopi_jax.data.images import network_input
+from dopi_jax.data.intrinsics import GUESSED_FIELD_OF_VIEW, check_intrinsics, intrinsics_from_field_of_view, scale_rows
+from dopi_jax.errors import UserError
+from dopi_jax.model_file import find_model_file, read_model, shipped_models
+from dopi_jax.models import learned_intrinsics
+from dopi_jax.objectives.reconstruction import occlusion_masks
+
+_BATCH = 4  # frames, or snippets, that run at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a model says of a video of N frames, at the frames' own size; None is what the model has no network for.
+
+    Attributes:
+      disparity: float32 [N, H, W], positive, in units of the model's own.
+      depth: float32 [N, H, W], 1 / disparity.
+      poses: float32 [N, 4, 4], from each camera to the first, translation in the unit of depth.
+      flow: float32 [N-1, H, W, 2], from each frame to the next, in pixels.
+      flow_back: float32 [N-1, H, W, 2], from each frame but the first to the one before it.
+      visible: bool [N-1, H, W], which pixels of each frame can be seen in the next.
+    """
+
+    disparity: np.ndarray | None = None
+    depth: np.ndarray | None = None
+    poses: np.ndarray | None = None
+    flow: np.ndarray | None = None
+    flow_back: np.ndarray | None = None
+    visible: np.ndarray | None = None
+
+
+class Model:
+    """Trained networks, applied to frames of any size.
+
+    Attributes:
+      config: Of the run that trained them.
+      step: The step that they were trained to.
+    """
+
+    def __init__(self, config: Config, variables: Mapping[str, Any], step: int):
+        self.config = config
+        self.step = step
+        self._variables = jax.tree.map(jnp.asarray, dict(variables))
+        self._size = config.data.height, config.data.width
+        self._predict_disparity = predict.make_predict_disparity(config)
+        self._predict_poses = predict.make_predict_poses(config)
+        self._predict_flow = predict.make_predict_flow(config)
+        self._visible = jax.jit(jax.vmap(functools.partial(_visible, config)))
+
+    def __call__(self, frames: np.ndarray, K: np.ndarray | None = None) -> Prediction:
+        """Returns everything that the networks say of a video.
+
+        Args:
+          frames: uint8 [N, H, W, 3], RGB, in the order of time; [H, W, 3] is a video of one frame.
+          K: Intrinsics [3, 3] in pixels of these frames; a guess, told by a warning, if None and needed.
+
+        Returns:
+          `Prediction`. Motion, flow and visibility need two frames or more.
+
+        Raises:
+          UserError: The frames are no such array, or K is no camera.
+        """
+        frames = _checked(frames)
+        size = frames.shape[1:3]
+        seen = np.stack([_resized(frame, self._size) for frame in frames])
+        found: dict[str, np.ndarray] = {}
+        if "depth" in self._variables:
+            disparity = _in_batches(functools.partial(self._predict_disparity, self._variables), network_input(seen))
+            found["disparity"] = np.stack([_resized(d, size) for d in disparity])
+            found["depth"] = 1 / found["disparity"]
+        if "pose" in self._variables and len(frames) > 1:
+            K = scale_rows(self._intrinsics(K, size), self._size[0] / size[0], self._size[1] / size[1]).astype(np.float32)
+            to_next = self._motions(seen, K)
+            found["poses"] = evaluation.chain(to_next).astype(np.float32)
+            found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
+        if "flow" in self._variables and len(frames) > 1:
+            predict_flow = functools.partial(self._predict_flow, self._variables)
+            flow = _in_batches(predict_flow, *_snippets(seen, np.arange(len(seen))))
+            flow *= np.float32([size[1] / self._size[1], size[0] / self._size[0]])
+            found["flow"], found["flow_back"] = (
+                np.stack([_resized(f, size) for f in flows]) for flows in (flow[:-1, 1], flow[1:, 0])
+            )
+        return Prediction(**found)
+
+    def _intrinsics(self, K: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
+        if K is None:
+            warnings.warn(
+                f"K is not given: guessed, {GUESSED_FIELD_OF_VIEW:g} degrees along the longer side, as the main camera of a "
+                "phone has; give the camera's own, a [3, 3] array in pixels of the frames",
+                stacklevel=3,
+            )
+            return intrinsics_from_field_of_view(GUESSED_FIELD_OF_VIEW, size, max(size))
+        K = np.asarray(K, np.float64)
+        if K.shape != (3, 3):
+            raise UserError(f"K has the shape {K.shape}: expected (3, 3), the intrinsics in pixels of the frames")
+        check_intrinsics(K, "K", size)
+        return K
+
+    def _motions(self, seen: np.ndarray, K: np.ndarray) -> np.ndarray:
+        """The motions [N-1, 4, 4] from each frame's camera to the next one's."""
+        targets = np.arange(1, max(2, len(seen) - 1))
+        predict_poses = functools.partial(self._predict_poses, self._variables)
+        motions = _in_batches(predict_poses, *_snippets(seen, targets), _for_each(K, targets)).astype(np.float64)
+        # The very first frame is no target: it is reached from the second one.
+        return np.concatenate([np.linalg.inv(motions[:1, 0]), motions[:, 1]])[: len(seen) - 1]
+
+    def _visibility(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        if self.config.loss.normalize_all_disparities:
+            disparity = disparity / disparity.max(axis=(1, 2), keepdims=True)
+        K = np.asarray(learned_intrinsics(self._variables, K[None])[0])
+        visible = _in_batches(self._visible, disparity[:-1], disparity[1:], _for_each(K, to_next), to_next)
+        return np.stack([_resized(v.astype(np.float32), size) >= 0.5 for v in visible])
+
+
+def load(what: str | pathlib.Path) -> Model:
+    """Returns a trained model.
+
+    Args:
+      what: The name of shipped weights, such as "driving"; a file that `export` wrote; or a run's folder.
+
+    Returns:
+      The model.
+
+    Raises:
+      UserError: It is none of these.
+    """
+    path = find_model_file(str(what))
+    if path is not None:
+        return Model(*read_model(path))
+    folder = pathlib.Path(what).expanduser()
+    if not (folder / "config.json").is_file():
+        shipped = ", ".join(shipped_models()) or "none"
+        raise UserError(f"{str(what)!r} is no model: expected a run's folder, a file .npz, or a shipped one ({shipped})")
+    from dopi_jax.training.trained import restore_variables  # training is not needed for anything else here
+
+    config = config_lib.from_json((folder / "config.json").read_text())
+    return Model(config, *restore_variables(folder, config))
+
+
+def _checked(frames: np.ndarray) -> np.ndarray:
+    frames = np.asarray(frames)
+    frames = frames[None] if frames.ndim == 3 else frames
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
+        raise UserError(
+            f"frames are {frames.dtype} of the shape {frames.shape}: expected uint8 [N, H, W, 3], RGB, in the order of time"
+        )
+    return frames
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image [H, W] or [H, W, C], uint8 or float32, at another (height, width), as the frames of training were resized."""
+    if image.shape[:2] == size:
+        return image
+    if image.ndim == 3 and image.dtype != np.uint8:
+        return np.stack([_resized(np.ascontiguousarray(channel), size) for channel in np.moveaxis(image, -1, 0)], axis=-1)
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def _snippets(seen: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Targets [M, H, W, 3] and sources [M, 2, H, W, 3]; at both ends the frame itself stands for the one that is missing."""
+    around = np.clip(targets[:, None] + np.array([-1, 1]), 0, len(seen) - 1)
+    return network_input(seen[targets]), network_input(seen[around])
+
+
+def _for_each(K: np.ndarray, of: np.ndarray) -> np.ndarray:
+    return np.tile(K, (len(of), 1, 1))
+
+
+def _in_batches(function: Callable[..., jax.Array], *arrays: np.ndarray) -> np.ndarray:
+    """Applies a function of a batch to all of [M, ...]; every batch has the same size, so that one program runs."""
+    count = len(arrays[0])
+    batches = (np.minimum(np.arange(start, start + _BATCH), count - 1) for start in range(0, count, _BATCH))
+    return np.concatenate([np.asarray(function(*(array[chosen] for array in arrays))) for chosen in batches])[:count]
+
+
+def _visible(
+    config: Config, disparity: jax.Array, next_disparity: jax.Array, K: jax.Array, next_from_frame: jax.Array
+) -> jax.Array:
+    """Which pixels of a frame the next one shows, [H, W], by the rule that the networks were trained with."""
+    return occlusion_masks(1 / disparity, 1 / next_disparity, K, next_from_frame, config.loss).visible

@@ -1,0 +1,163 @@
+"""A trained model in a program: `dopi_jax.load`, the file of a model, and what comes out."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+import dopi_jax
+from dopi_jax import evaluation, predict
+from dopi_jax.config import Config
+from dopi_jax.data.images import network_input
+from dopi_jax.errors import UserError
+from dopi_jax.model_file import read_model, write_model
+from dopi_jax.networks import network_variables
+from dopi_jax.trained_model import Model
+from dopi_jax.training import create_state
+from dopi_jax.training.trained import initial_variables
+
+HEIGHT, WIDTH = 64, 128
+K = np.array([[100.0, 0, 63.5], [0, 100.0, 31.5], [0, 0, 1]])
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def make(phase):
+    config = Config(phase=phase)
+    config.data.height, config.data.width = HEIGHT, WIDTH
+    config.data.root, config.data.train = "/somewhere", ("images:mine",)
+    config.model.depth = config.model.pose = config.model.flow = "small"
+    return config, network_variables(*(lambda s: (s.params, s.batch_stats))(create_state(config)))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return make("depthpose")
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return Model(*trained, 7)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    coarse = np.random.default_rng(0).uniform(0, 255, (5, 8, 16, 3)).astype(np.float32)
+    return np.asarray(jax.image.resize(coarse, (5, HEIGHT, WIDTH, 3), "linear")).astype(np.uint8)
+
+
+def test_depth_and_motion_are_those_of_the_networks(trained, model, frames):
+    config, variables = trained
+    found = model(frames, K)
+    images = network_input(frames)
+    disparity = predict.make_predict_disparity(config)(variables, images)
+    np.testing.assert_allclose(found.disparity, disparity, rtol=1e-4)
+    np.testing.assert_allclose(found.depth, 1 / disparity, rtol=1e-4)
+    sources = np.stack([images[:-2], images[2:]], axis=1)
+    motions = predict.make_predict_poses(config)(variables, images[1:-1], sources, np.tile(K, (3, 1, 1)))
+    np.testing.assert_allclose(found.poses, evaluation.trajectory_from_predictions(np.asarray(motions)), atol=1e-5)
+    assert found.visible.shape == (4, HEIGHT, WIDTH)
+    assert found.visible.dtype == bool
+    assert found.flow is None and found.flow_back is None
+
+
+def test_results_have_the_size_of_the_frames(model, frames):
+    large = frames.repeat(2, axis=1).repeat(2, axis=2)[:, 3:, 5:]
+    found = model(large, np.diag([2.0, 2.0, 1.0]) @ K)
+    assert found.depth.shape == large.shape[:3]
+    assert found.visible.shape == (4, *large.shape[1:3])
+    assert found.disparity.dtype == found.depth.dtype == found.poses.dtype == np.float32
+
+
+def test_one_frame_has_depth_alone_and_two_have_motion(model, frames):
+    one = model(frames[0])
+    assert one.depth.shape == (1, HEIGHT, WIDTH)
+    assert one.poses is None and one.visible is None
+    two = model(frames[:2], K)
+    assert two.poses.shape == (2, 4, 4) and two.visible.shape == (1, HEIGHT, WIDTH)
+    np.testing.assert_allclose(two.poses[1], model(frames[:3], K).poses[1], atol=2e-3)
+
+
+def test_flow_goes_to_the_next_frame_and_back(frames):
+    config, variables = make("flow")
+    found = Model(config, variables, 0)(frames[:3].repeat(2, axis=1))
+    assert found.depth is None and found.poses is None
+    images = network_input(frames)
+    of_middle = np.asarray(predict.make_predict_flow(config)(variables, images[1:2], images[None, [0, 2]]))[0]
+    # Twice the height: the same motion has twice the pixels, downwards.
+    np.testing.assert_allclose(found.flow[1, ::2], of_middle[1] * [1, 2], atol=0.3)
+    np.testing.assert_allclose(found.flow_back[0, ::2], of_middle[0] * [1, 2], atol=0.3)
+
+
+def test_unknown_intrinsics_are_guessed_aloud(model, frames):
+    with pytest.warns(UserWarning, match="guessed, 65 degrees"):
+        model(frames[:2])
+
+
+@pytest.mark.parametrize(
+    ("bad", "camera", "told"),
+    [
+        (np.zeros((2, 8, 8, 3), np.float32), K, "frames are float32"),
+        (np.zeros((8, 8), np.uint8), K, r"of the shape \(8, 8\)"),
+        (np.zeros((0, 8, 8, 3), np.uint8), K, r"\(0, 8, 8, 3\)"),
+        (np.zeros((2, 64, 128, 3), np.uint8), np.eye(4), r"K has the shape \(4, 4\)"),
+        (np.zeros((2, 64, 128, 3), np.uint8), -K, "K"),
+    ],
+)
+def test_wrong_input_is_told(model, bad, camera, told):
+    with pytest.raises(UserError, match=told):
+        model(bad, camera)
+
+
+def test_a_file_holds_the_model_in_half_precision(trained, frames, tmp_path):
+    config, variables = trained
+    write_model(tmp_path / "mine.npz", config, variables, 7)
+    loaded = dopi_jax.load(str(tmp_path / "mine.npz"))
+    assert loaded.step == 7
+    assert loaded.config == config
+    rounded = jax.tree.map(lambda x: np.asarray(x).astype(np.float16).astype(np.float32), dict(variables))
+    np.testing.assert_allclose(loaded(frames[:1]).depth, Model(config, rounded, 7)(frames[:1]).depth, rtol=1e-6)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
+def test_a_training_starts_from_a_model_file(trained, tmp_path):
+    config, variables = trained
+    write_model(tmp_path / "mine.npz", config, variables, 7)
+    new = Config(init_from=str(tmp_path / "mine.npz"))
+    new.model.depth = new.model.pose = "small"
+    found = initial_variables(tmp_path / "run", new)
+    assert set(found) == {"depth", "pose"}
+    new.model.depth = "resnet6"
+    with pytest.raises(UserError, match="model.depth is 'small', but the config asks for 'resnet6'"):
+        initial_variables(tmp_path / "run", new)
+
+
+def test_what_is_no_model_is_told(tmp_path):
+    with pytest.raises(UserError, match="'nowhere' is no model: expected a run's folder"):
+        dopi_jax.load("nowhere")
+    with pytest.raises(UserError, match=r"missing.npz does not exist"):
+        dopi_jax.load(tmp_path / "missing.npz")
+    (tmp_path / "text.npz").write_text("no zip file")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with zipfile.ZipFile(tmp_path / "empty.npz", "w"):
+        pass
+    for name in ("text", "other", "empty"):
+        with pytest.raises(UserError, match=rf"{name}.npz cannot be read as a model"):
+            read_model(tmp_path / f"{name}.npz")
+
+
+def test_values_beyond_half_precision_are_refused(trained, tmp_path):
+    config, _ = trained
+    with pytest.raises(UserError, match="depth/params/kernel has values that 16 bits cannot hold"):
+        write_model(tmp_path / "mine.npz", config, {"depth": {"params": {"kernel": np.array([1e6])}}}, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_the_package_imports_no_networks():
+    code = "import sys, dopi_jax; import json; print(json.dumps(sorted(m for m in sys.modules if m in ('jax', 'flax'))))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
