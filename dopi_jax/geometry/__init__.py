@@ -42,6 +42,7 @@ from dopi_jax.geometry.other_occlusion_rules import (
 
 # Poses.
 from dopi_jax.geometry.pose import compose_poses, invert_pose, pose_from_vector, vector_from_pose
+from dopi_jax.geometry.pose_from_flow import pose_from_flow
 
 # Sampling and warping.
 from dopi_jax.geometry.sampling import bilinear_sample
@@ -61,6 +62,7 @@ __all__ = [
     "invert_pose",
     "occlusion_masks",
     "pixel_grid",
+    "pose_from_flow",
     "pose_from_vector",
     "project",
     "range_map_mask",

@@ -1,0 +1,112 @@
+"""Camera motion from depth and optical flow: six numbers by robust least squares, without a network."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dopi_jax.geometry.camera import MIN_Z, backproject, pixel_grid, project, transform_points
+from dopi_jax.geometry.pose import compose_poses, invert_pose, pose_from_vector, vector_from_pose
+
+_LEAST_SCALE = 0.5  # pixels: residuals below this count fully, however small the others are
+_WIDE_ITERATIONS = 3  # the first ones count residuals up to 8, 4 and 2 times as large: what is far off may still be right
+_DAMPING = 1e-4  # of the diagonal of the normal equations
+_LARGEST_TURN = 0.2  # radians in one iteration
+_AGREES = 1.0  # pixels
+
+
+def pose_from_flow(
+    depth: chex.Array,
+    flow: chex.Array,
+    K: chex.Array,
+    weights: chex.Array | None = None,
+    start: chex.Array | None = None,
+    *,
+    prior: chex.Array | None = None,
+    iterations: int = 12,
+    least_support: float = 0.15,
+) -> chex.Array:
+    """Returns the motion that explains an optical flow best, by Gauss-Newton iterations with Cauchy weights.
+
+    Minimised is the robust distance, in pixels, between where depth and motion put every pixel (paper eq. 1) and where the
+    flow puts it. All is differentiable with respect to depth, flow, weights, intrinsics and start.
+
+    Args:
+      depth: Target depth [H, W]; pixels without a usable one are left out.
+      flow: Flow [H, W, 2] in pixels from target to source; pixels where it is not finite are left out.
+      K: Intrinsics [3, 3].
+      weights: How far each pixel is trusted, [H, W] in [0, 1]; all alike if None.
+      start: Pose [4, 4] to begin with; no motion if None.
+      prior: How firmly each of (tx, ty, tz, rx, ry, rz) is held at the start's, [6]: 0 not at all, 1 as firmly as all pixels
+        together hold it where they want it. A car hardly moves sideways and upwards, and errors of depth look like such
+        motion. Nothing is held if None.
+      iterations: How many.
+      least_support: Where less than this share of the pixels, by weight, ends within a pixel of the flow, the start is
+        returned.
+
+    Returns:
+      `source_from_target` [4, 4], translation in the unit of depth.
+    """
+    chex.assert_rank([depth, flow, K], [2, 3, 2])
+    start = jnp.eye(4) if start is None else jnp.asarray(start, jnp.float32)
+    prior = jnp.zeros(6) if prior is None else jnp.asarray(prior, jnp.float32)
+    points = backproject(depth, K).reshape(-1, 3)
+    goals = (pixel_grid(*depth.shape) + flow).reshape(-1, 2)
+    trust = jnp.ones(len(points)) if weights is None else jnp.asarray(weights, jnp.float32).reshape(-1)
+    usable = jnp.isfinite(goals).all(-1) & jnp.isfinite(points).all(-1) & (points[:, 2] > MIN_Z) & jnp.isfinite(trust)
+    trust = jnp.where(usable, trust, 0.0)
+    goals = jnp.where(usable[:, None], goals, 0.0)
+    points = jnp.where(usable[:, None], points, jnp.array([0.0, 0.0, 1.0]))
+
+    def compared(pose):
+        moved = transform_points(pose, points)
+        pixels, z = project(moved, K)
+        seen = (z > MIN_Z) & (trust > 0)
+        return moved, jnp.where(seen[:, None], pixels - goals, 0.0), jnp.where(seen, trust, 0.0)
+
+    def iterate(pose, width):
+        moved, residuals, trusted = compared(pose)
+        scale = width * _robust_scale(residuals, trusted)
+        cauchy = trusted / (1 + jnp.sum(residuals**2, axis=-1) / scale**2)
+        jacobian = _pixel_jacobian(moved, K)
+        normal = jnp.einsum("nri,nrj,n->ij", jacobian, jacobian, cauchy, precision="highest")
+        slope = jnp.einsum("nri,nr,n->i", jacobian, residuals, cauchy, precision="highest")
+        # In units that make the diagonal 1, translation in any unit of depth and rotation in radians count alike.
+        size = jnp.sqrt(jnp.diagonal(normal) + 1e-12)
+        from_start = vector_from_pose(compose_poses(pose, invert_pose(start)), "so3")
+        slope = slope / size + prior * size * from_start
+        normal = normal / (size[:, None] * size) + jnp.diag(prior + _DAMPING)
+        change = -jnp.linalg.solve(normal, slope) / size
+        change *= jnp.minimum(1.0, _LARGEST_TURN / (jnp.linalg.norm(change[3:] + 1e-12)))
+        return compose_poses(pose_from_vector(change, "so3"), pose), None
+
+    widths = jnp.array([2.0 ** max(_WIDE_ITERATIONS - i, 0) for i in range(iterations)])
+    pose, _ = jax.lax.scan(iterate, start, widths)
+    _, residuals, trusted = compared(pose)
+    agrees = jnp.sum(residuals**2, axis=-1) < _AGREES**2
+    support = jnp.sum(jnp.where(agrees, trusted, 0.0)) / jnp.maximum(jnp.sum(trust), 1e-6)
+    good = jnp.isfinite(pose).all() & (support >= least_support)
+    return jnp.where(good, pose, start)
+
+
+def _robust_scale(residuals: chex.Array, trust: chex.Array) -> chex.Array:
+    """The median length in pixels of the residuals that count, without gradient."""
+    length = jnp.linalg.norm(jax.lax.stop_gradient(residuals), axis=-1)
+    median = jnp.nanmedian(jnp.where(trust > 0, length, jnp.nan))
+    return jnp.maximum(jnp.nan_to_num(median), _LEAST_SCALE)
+
+
+def _pixel_jacobian(points: chex.Array, K: chex.Array) -> chex.Array:
+    """How the pixels of points [N, 3] follow a small further motion (translation, rotation vector): [N, 2, 6]."""
+    x, y, z = points[:, 0], points[:, 1], jnp.maximum(points[:, 2], MIN_Z)
+    zero = jnp.zeros_like(x)
+
+    def rows(*entries):
+        return jnp.stack([jnp.stack(row, axis=-1) for row in entries], axis=1)
+
+    (fx, skew, _), (_, fy, _) = K[0], K[1]
+    of_position = rows(
+        (fx / z, skew / z, -(fx * x + skew * y) / z**2),
+        (zero, fy / z, -fy * y / z**2),
+    )
+    of_turn = rows((zero, z, -y), (-z, zero, x), (y, -x, zero))  # of the position: rotation vector x position
+    return jnp.concatenate([of_position, jnp.einsum("nri,nij->nrj", of_position, of_turn, precision="highest")], axis=-1)
