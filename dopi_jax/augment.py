@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from dopi_jax import geometry
+from dopi_jax.splice import draw_cut
 
 MAX_SCALE = 1.1
 
@@ -31,7 +32,12 @@ class Transform(NamedTuple):
 
 
 def network_batch(
-    batch: Mapping[str, chex.Array], *, augment: bool = False, seed: int = 0, colour_jitter: float = 0.0
+    batch: Mapping[str, chex.Array],
+    *,
+    augment: bool = False,
+    seed: int = 0,
+    colour_jitter: float = 0.0,
+    splice: bool = False,
 ) -> dict[str, chex.Array]:
     """Returns a batch of stored frames as the objectives take it.
 
@@ -42,10 +48,11 @@ def network_batch(
       seed: Of the training; with the index it decides the transform.
       colour_jitter: Range of the random change of colours, as in `jitter_colours`, in what the networks see; the losses
         compare the colours that were recorded.
+      splice: Draw a column at which the depth network's images are cut, see `dopi_jax.splice`.
 
     Returns:
       `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], `intrinsics` [B, 3, 3]; where colours are
-      changed, also `seen_target` and `seen_sources`, what the networks see.
+      changed, also `seen_target` and `seen_sources`, what the networks see; with `splice`, also `cut`, a column.
     """
     frames, intrinsics = batch["frames"], batch["intrinsics"]
     if augment:
@@ -56,6 +63,8 @@ def network_batch(
     if augment and colour_jitter > 0:
         seen = jax.vmap(lambda index, i: jitter_colours(i, seed, index, colour_jitter))(batch["index"], images)
         made |= {"seen_target": seen[:, 1], "seen_sources": seen[:, ::2]}
+    if augment and splice:
+        made["cut"] = draw_cut(jax.random.fold_in(_key(seed, batch["index"][0]), 2), frames.shape[3])
     return made
 
 

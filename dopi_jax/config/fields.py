@@ -24,6 +24,7 @@ class DataConfig:
     width: int = 832
     augment: bool = True  # flip and scale-crop
     colour_jitter: float = 0.0  # largest relative change of brightness, contrast, saturation in what the networks see
+    splice: bool = False  # show the depth network, every second time, images that are put together of two
     cache: bool = True  # keep decoded frames in memory if all of them fit into 4 GiB
     on_device: bool = False  # keep all training frames in every accelerator's memory: height x width x 3 bytes each
     max_bad_frames: float = 0.01  # share of the training frames that may be unreadable; beyond it the training ends

@@ -72,10 +72,15 @@ def pose_from_flow(
         slope = jnp.einsum("nri,nr,n->i", jacobian, residuals, cauchy, precision="highest")
         # In units that make the diagonal 1, translation in any unit of depth and rotation in radians count alike.
         size = jnp.sqrt(jnp.diagonal(normal) + 1e-12)
-        from_start = vector_from_pose(compose_poses(pose, invert_pose(start)), "so3")
-        slope = slope / size + prior * size * from_start
-        normal = normal / (size[:, None] * size) + jnp.diag(prior + _DAMPING)
-        change = -jnp.linalg.solve(normal, slope) / size
+        firmness = prior * size**2
+        of_pose = _pose_jacobian(pose)
+        turned = vector_from_pose(compose_poses(pose, invert_pose(start)), "so3")[3:]
+        from_start = jnp.concatenate([pose[:3, 3] - start[:3, 3], turned])
+        normal = normal + jnp.einsum("ki,k,kj->ij", of_pose, firmness, of_pose, precision="highest")
+        slope = slope + jnp.einsum("ki,k->i", of_pose, firmness * from_start, precision="highest")
+        size = jnp.sqrt(jnp.diagonal(normal) + 1e-12)
+        normal = normal / (size[:, None] * size) + _DAMPING * jnp.eye(6)
+        change = -jnp.linalg.solve(normal, slope / size) / size
         change *= jnp.minimum(1.0, _LARGEST_TURN / (jnp.linalg.norm(change[3:] + 1e-12)))
         return compose_poses(pose_from_vector(change, "so3"), pose), None
 
@@ -110,3 +115,10 @@ def _pixel_jacobian(points: chex.Array, K: chex.Array) -> chex.Array:
     )
     of_turn = rows((zero, z, -y), (-z, zero, x), (y, -x, zero))  # of the position: rotation vector x position
     return jnp.concatenate([of_position, jnp.einsum("nri,nij->nrj", of_position, of_turn, precision="highest")], axis=-1)
+
+
+def _pose_jacobian(pose: chex.Array) -> chex.Array:
+    """How a pose's translation and rotation vector follow a small further motion: [6, 6], the latter to first order."""
+    x, y, z = pose[:3, 3]
+    of_turn = jnp.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]])
+    return jnp.block([[jnp.eye(3), of_turn], [jnp.zeros((3, 3)), jnp.eye(3)]])

@@ -22,6 +22,7 @@ from dopi_jax.objectives.reconstruction import (
     resized,
     view_diagnostics,
 )
+from dopi_jax.splice import splice, unsplice
 
 
 def depth_pose_loss(
@@ -133,7 +134,8 @@ def depth_pose_objective(
       params: {"depth": ..., "pose": ...}.
       batch_stats: {"depth": ...}, the running statistics of batch normalisation; {} if the network has none.
       batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3]; and, where the networks are
-        to see other colours than the losses compare, `seen_target` and `seen_sources`.
+        to see other colours than the losses compare, `seen_target` and `seen_sources`; and
+        `cut`, where the depth network is to see images that are spliced at this column.
       depth_net: The depth network.
       pose_net: The pose network.
       rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
@@ -147,7 +149,12 @@ def depth_pose_objective(
     target, sources = batch["target"], batch["sources"]
     depth_variables = {"params": params["depth"], "batch_stats": batch_stats.get("depth", {})}
     seen, seen_sources = batch.get("seen_target", target), batch.get("seen_sources", sources)
-    disparities, updates = depth_net.apply(depth_variables, seen, train=True, mutable=["batch_stats"])
+    if "cut" in batch:
+        spliced = splice(seen, batch["cut"])
+        disparities, updates = depth_net.apply(depth_variables, spliced, train=True, mutable=["batch_stats"])
+        disparities = [unsplice(d, batch["cut"] * d.shape[2] // target.shape[2]) for d in disparities]
+    else:
+        disparities, updates = depth_net.apply(depth_variables, seen, train=True, mutable=["batch_stats"])
     source_disparities = [None] * len(disparities)
     if config.needs_source_depth:
         # The sources' depth gets no gradient (D21). It is normalised by its own batch, as the target's is, so that both come

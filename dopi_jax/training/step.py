@@ -30,7 +30,11 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = network_batch(
-            batch, augment=config.data.augment, seed=config.train.seed, colour_jitter=config.data.colour_jitter
+            batch,
+            augment=config.data.augment,
+            seed=config.train.seed,
+            colour_jitter=config.data.colour_jitter,
+            splice=config.data.splice,
         )
         gradient_of = jax.value_and_grad(objective, has_aux=True)
         (loss, (batch_stats, diagnostics)), gradient = gradient_of(state.params, state.batch_stats, state.frozen, batch)
