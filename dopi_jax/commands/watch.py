@@ -18,7 +18,6 @@ from dopi_jax.data.snippets import count_snippets
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.data.velodyne import EvaluationImage, with_ground_truth
 from dopi_jax.errors import UserError
-from dopi_jax.networks import network_variables
 from dopi_jax.training import TrainState
 
 _LIDAR_FRAMES = 50  # at most; more would hold up training
@@ -170,5 +169,4 @@ def _spread(items: Sequence, count: int) -> Sequence:
 
 
 def _variables(state: TrainState) -> dict:
-    params, stats, frozen = jax.device_get((state.params, state.batch_stats, state.frozen))
-    return network_variables(params, stats) | frozen
+    return jax.device_get(state.variables)

@@ -56,6 +56,14 @@ def check(config: Config) -> None:
     for name, value in positive.items():
         if not 0 < value < math.inf and name != "train.seed":  # NaN too
             raise UserError(f"config.{name} is {value}: expected more than 0")
+    shares = {"train.average": config.train.average, "data.colour_jitter": config.data.colour_jitter}
+    for name, value in shares.items():
+        if not 0 <= value < 1:
+            raise UserError(f"config.{name} is {value}: expected 0 or more and less than 1")
+    if not 0 <= config.loss.consistency < math.inf:
+        raise UserError(f"config.loss.consistency is {config.loss.consistency}: expected a weight, 0 or more")
+    if config.model.pose_refinements < 0:
+        raise UserError(f"config.model.pose_refinements is {config.model.pose_refinements}: expected 0 or more")
     if not 0 <= config.data.max_bad_frames <= 1:
         raise UserError(f"config.data.max_bad_frames is {config.data.max_bad_frames}: expected a share, from 0 to 1")
     if not 0 <= config.data.field_of_view < 180:

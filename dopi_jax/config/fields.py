@@ -127,6 +127,8 @@ class TrainConfig:
     steps: int = 186_813  # Table II, the full row
     batch_size: int = 4  # snippets over all devices
     seed: int = 0
+    # of the mean of the parameters over about 1 / (1 - average) steps, which is what is evaluated; 0: the last ones are
+    average: float = 0.0
     # of the networks in a train step: "float32" (whose products are TF32 on a GPU) | "bfloat16"; parameters, geometry,
     # losses and evaluation are float32 always
     precision: str = "float32"

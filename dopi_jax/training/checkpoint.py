@@ -16,7 +16,7 @@ from dopi_jax.errors import UserError
 from dopi_jax.networks import network_variables
 from dopi_jax.training.state import TrainState, create_state
 
-_ITEMS = ("params", "batch_stats", "opt_state")
+_ITEMS = ("params", "batch_stats", "opt_state", "averaged")
 
 
 class Checkpoints:
@@ -93,7 +93,13 @@ class Checkpoints:
           UserError: The checkpoint belongs to other networks.
         """
         step = self.latest_step
-        restored = _restore(self._latest, step, _items(like))
+        items = _items(like)
+        begins_to_average = bool(like.averaged) and not _has_averaged(self._latest, step)
+        if begins_to_average:
+            del items["averaged"]
+        restored = _restore(self._latest, step, items)
+        if begins_to_average:
+            restored["averaged"] = jax.tree.map(jax.numpy.copy, restored["params"])
         # On the devices of the rest: another placement would compile the step twice.
         return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **restored)
 
@@ -142,8 +148,13 @@ def restore_networks(folder: pathlib.Path, config: Config) -> tuple[dict[str, An
         if step is None:
             return None
         state = jax.eval_shape(lambda: create_state(config))
-        restored = _restore(manager, step, {"params": state.params, "batch_stats": state.batch_stats})
-    return network_variables(restored["params"], restored["batch_stats"]), step
+        params = "averaged" if _has_averaged(manager, step) else "params"
+        restored = _restore(manager, step, {params: state.params, "batch_stats": state.batch_stats})
+    return network_variables(restored[params], restored["batch_stats"]), step
+
+
+def _has_averaged(manager: ocp.CheckpointManager, step: int) -> bool:
+    return (pathlib.Path(manager.directory) / str(step) / "averaged").exists()
 
 
 def _manager(folder: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:

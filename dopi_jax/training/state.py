@@ -10,7 +10,7 @@ from flax import struct
 
 from dopi_jax.config import Config, OptimizerConfig
 from dopi_jax.interop.imagenet import efficientnet_lite0_params
-from dopi_jax.networks import build_networks
+from dopi_jax.networks import build_networks, network_variables
 
 _ENCODER = "encoder"  # the name of what can be pretrained, in the parameters of a network
 _INIT_SIDE = 128  # pixels; the networks are convolutional, so their parameters do not depend on it
@@ -29,6 +29,7 @@ class TrainState:
       batch_stats: Running statistics of batch normalisation, {"depth": ...} in phase 1; the flow network has none.
       opt_state: Adam's moments.
       frozen: Variables that no step changes: those of phase 1 in phase 2 where depth and motion enter, else {}.
+      averaged: The mean of `params` over the last steps where `config.train.average` asks for it, else {}.
     """
 
     step: jax.Array
@@ -36,6 +37,12 @@ class TrainState:
     batch_stats: Any
     opt_state: Any
     frozen: Any = struct.field(default_factory=dict)
+    averaged: Any = struct.field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Variables by network as they are to be applied: the mean over the last steps where there is one."""
+        return network_variables(self.averaged or self.params, self.batch_stats) | self.frozen
 
 
 def build_optimizer(config: OptimizerConfig, steps: int, trains_camera: bool = False) -> optax.GradientTransformation:
@@ -105,7 +112,9 @@ def create_state(
             name: initial[name]["batch_stats"] if name in initial else own for name, own in state.batch_stats.items()
         },
     )
-    return state.replace(params=_with_pretrained_encoders(state.params)) if pretrained else state
+    if pretrained:
+        state = state.replace(params=_with_pretrained_encoders(state.params))
+    return state.replace(averaged=jax.tree.map(jnp.copy, state.params)) if config.train.average > 0 else state
 
 
 def _with_pretrained_encoders(params: dict[str, Any]) -> dict[str, Any]:

@@ -44,9 +44,16 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
         if config.trains_camera:
             metrics["focal_factor"] = jnp.exp(params["camera"]["log_focal"])
-        return TrainState(state.step + 1, params, batch_stats, opt_state, state.frozen), metrics
+        averaged = _average(state.averaged, params, state.step, config.train.average)
+        return TrainState(state.step + 1, params, batch_stats, opt_state, state.frozen, averaged), metrics
 
     return step
+
+
+def _average(averaged: Any, params: Any, step: jax.Array, keep: float) -> Any:
+    """The exponential mean of parameters; over the first steps it reaches back to a tenth of them at most."""
+    keep = jnp.minimum(keep, (1 + step) / (10 + step))
+    return jax.tree.map(lambda mean, now: keep * mean + (1 - keep) * now, averaged, params) if averaged else averaged
 
 
 def with_kernels_in(precision: str, variables: Any) -> Any:
