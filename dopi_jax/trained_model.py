@@ -22,6 +22,7 @@ from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.objectives.reconstruction import occlusion_masks
 
+_MULTIPLE, _FLOW_MULTIPLE = 32, 64  # of height and width: the flow networks halve their input six times
 _BATCH = 4  # frames, or snippets, that run at a time
 
 
@@ -58,7 +59,6 @@ class Model:
         self.config = config
         self.step = step
         self._variables = jax.tree.map(jnp.asarray, dict(variables))
-        self._size = config.data.height, config.data.width
         self._predict_disparity = predict.make_predict_disparity(config)
         self._predict_poses = predict.make_predict_poses(config)
         self._predict_flow = predict.make_predict_flow(config)
@@ -79,25 +79,35 @@ class Model:
         """
         frames = _checked(frames)
         size = frames.shape[1:3]
-        seen = np.stack([_resized(frame, self._size) for frame in frames])
+        seen_size = self._network_size(size)
+        seen = np.stack([_resized(frame, seen_size) for frame in frames])
         found: dict[str, np.ndarray] = {}
         if "depth" in self._variables:
             disparity = _in_batches(functools.partial(self._predict_disparity, self._variables), network_input(seen))
             found["disparity"] = np.stack([_resized(d, size) for d in disparity])
             found["depth"] = 1 / found["disparity"]
         if "pose" in self._variables and len(frames) > 1:
-            K = scale_rows(self._intrinsics(K, size), self._size[0] / size[0], self._size[1] / size[1]).astype(np.float32)
+            K = scale_rows(self._intrinsics(K, size), seen_size[0] / size[0], seen_size[1] / size[1]).astype(np.float32)
             to_next = self._motions(seen, K)
             found["poses"] = evaluation.chain(to_next).astype(np.float32)
             found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
         if "flow" in self._variables and len(frames) > 1:
             predict_flow = functools.partial(self._predict_flow, self._variables)
             flow = _in_batches(predict_flow, *_snippets(seen, np.arange(len(seen))))
-            flow *= np.float32([size[1] / self._size[1], size[0] / self._size[0]])
+            flow *= np.float32([size[1] / seen_size[1], size[0] / seen_size[0]])
             found["flow"], found["flow_back"] = (
                 np.stack([_resized(f, size) for f in flows]) for flows in (flow[:-1, 1], flow[1:, 0])
             )
         return Prediction(**found)
+
+    def _network_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that frames of a size are resized to."""
+        height, width = self.config.data.height, self.config.data.width
+        if not self.config.prediction.keep_aspect:
+            return height, width
+        zoom = np.sqrt(height * width / (size[0] * size[1]))
+        multiple = _FLOW_MULTIPLE if "flow" in self._variables else _MULTIPLE
+        return tuple(max(multiple, round(side * zoom / multiple) * multiple) for side in size)
 
     def _intrinsics(self, K: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
         if K is None:

@@ -57,6 +57,34 @@ def test_released_changes_names_and_networks_but_not_the_row(row):
     assert released.loss.sum_channels == (row == "occ")
 
 
+@pytest.mark.parametrize("row", ["", *ABLATIONS])
+def test_modern_keeps_the_rows_masks_and_networks(row):
+    paper, modern = apply_variant(Config(), row), apply_variant(Config(), f"{row},modern")
+    check(modern)
+    assert modern.name == f"{paper.name}_modern"
+    assert modern.model == paper.model
+    for name in ("occlusion", "less_than_mean", "ssim_weight", "penalty"):
+        assert getattr(modern.loss, name) == getattr(paper.loss, name)
+    assert modern.loss.per_pixel_minimum and modern.loss.auto_mask and modern.loss.full_size
+    assert (modern.loss.scales, modern.loss.smoothness_normalization) == (3, "mean")
+
+
+@pytest.mark.parametrize(
+    ("variant", "name", "modern", "occlusion"),
+    [
+        ("", "x", True, False),
+        ("basic,modern", "x", True, False),
+        (",modern", "x", True, False),
+        ("basic", "x_basic", False, False),
+        ("full,modern", "x_full_modern", True, True),
+        ("full", "x_full", False, True),
+    ],
+)
+def test_a_config_may_have_a_default_of_its_own(variant, name, modern, occlusion):
+    config = apply_variant(Config(name="x"), variant, "basic,modern")
+    assert (config.name, config.loss.per_pixel_minimum, config.loss.occlusion) == (name, modern, occlusion)
+
+
 @pytest.mark.parametrize("variant", ["foo", "Full", "full,paper", "full,released,released", "released"])
 def test_an_unknown_variant_is_refused_with_the_known_ones(variant):
     with pytest.raises(UserError, match=r"variant is '.*': expected one of basic, occ, occ_ltm, full.*,released"):
@@ -69,6 +97,10 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(variant):
         (changed(train__steps=-1), r"config.train.steps is -1: expected more than 0"),
         (changed(train__batch_size=0), r"config.train.batch_size is 0"),
         (changed(data__width=0), r"config.data.width is 0"),
+        (changed(train__average=1.0), r"config.train.average is 1.0: expected 0 or more and less than 1"),
+        (changed(data__colour_jitter=-0.1), r"config.data.colour_jitter is -0.1"),
+        (changed(loss__consistency=math.nan), r"config.loss.consistency is nan"),
+        (changed(model__pose_refinements=-1), r"config.model.pose_refinements is -1"),
         (changed(optimizer__learning_rate=0.0), r"config.optimizer.learning_rate is 0.0"),
         (changed(optimizer__learning_rate=math.nan), r"config.optimizer.learning_rate is nan"),
         (changed(optimizer__learning_rate=math.inf), r"config.optimizer.learning_rate is inf"),

@@ -1,5 +1,6 @@
 """A trained model in a program: `dopi_jax.load`, the file of a model, and what comes out."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import dopi_jax
 from dopi_jax import evaluation, predict
 from dopi_jax.config import Config
+from dopi_jax.config.fields import PredictionConfig
 from dopi_jax.data.images import network_input
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import read_model, write_model
@@ -71,6 +73,23 @@ def test_results_have_the_size_of_the_frames(model, frames):
     assert found.depth.shape == large.shape[:3]
     assert found.visible.shape == (4, *large.shape[1:3])
     assert found.disparity.dtype == found.depth.dtype == found.poses.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((64, 128), (64, 128)),
+        ((375, 1242), (64, 160)),
+        ((1080, 1920), (64, 128)),
+        ((1920, 1080), (128, 64)),
+        ((9, 999), (32, 960)),
+    ],
+)
+def test_frames_of_any_shape_may_keep_it(trained, size, expected):
+    config, variables = trained
+    keeping = dataclasses.replace(config, prediction=PredictionConfig(keep_aspect=True))
+    assert Model(keeping, variables, 0)._network_size(size) == expected
+    assert Model(config, variables, 0)._network_size(size) == (HEIGHT, WIDTH)
 
 
 def test_one_frame_has_depth_alone_and_two_have_motion(model, frames):

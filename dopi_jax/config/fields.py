@@ -148,6 +148,8 @@ class PredictionConfig:
     """How trained networks are applied."""
 
     mirrored_pass: bool = False  # disparity is the mean of that of the image and of its mirror image; takes twice as long
+    # frames of any shape are resized to as many pixels as in training, without stretching them; else to height x width
+    keep_aspect: bool = False
 
 
 @dataclass

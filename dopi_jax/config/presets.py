@@ -85,7 +85,7 @@ def _apply_row(
     if preset:
         presets[preset](config)
     if (row, preset) != tuple(default.partition(",")[::2]):
-        config.name += "".join(f"_{part}" for part in (row, preset) if part and part != default)
+        config.name += "".join(f"_{part}" for part in (row, preset) if part not in ("", default))
 
 
 def _modernise(config: Config) -> None:
@@ -95,6 +95,7 @@ def _modernise(config: Config) -> None:
     config.loss.smoothness = 0.004
     config.loss.scales = max(config.loss.scales, 3)
     config.data.colour_jitter = 0.2
+    config.train.average = 0.995
     config.prediction.mirrored_pass = True
 
 

@@ -135,7 +135,7 @@ def depth_pose_objective(
       batch_stats: {"depth": ...}, the running statistics of batch normalisation; {} if the network has none.
       batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3]; and, where the networks are
         to see other colours than the losses compare, `seen_target` and `seen_sources`; and
-        `cut`, where the depth network is to see images that are spliced at this column.
+        `cut`, where the depth network is to see spliced images.
       depth_net: The depth network.
       pose_net: The pose network.
       rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
@@ -152,7 +152,7 @@ def depth_pose_objective(
     if "cut" in batch:
         spliced = splice(seen, batch["cut"])
         disparities, updates = depth_net.apply(depth_variables, spliced, train=True, mutable=["batch_stats"])
-        disparities = [unsplice(d, batch["cut"] * d.shape[2] // target.shape[2]) for d in disparities]
+        disparities = [unsplice(d, batch["cut"], target.shape[1] // d.shape[1]) for d in disparities]
     else:
         disparities, updates = depth_net.apply(depth_variables, seen, train=True, mutable=["batch_stats"])
     source_disparities = [None] * len(disparities)

@@ -20,7 +20,7 @@ from dopi_jax.training import restore_variables
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
-VARIANTS = [f"{row}{preset}" for row in ("", *config_lib.ABLATIONS) for preset in ("", ",released")]
+VARIANTS = [f"{row}{preset}" for row in ("", *config_lib.ABLATIONS) for preset in ("", ",released", ",modern")]
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -34,7 +34,7 @@ def test_every_variant_of_every_config_can_be_run(file):
         config_lib.check(config)
         assert config.name.startswith(file.stem)
         names.add(config.name)
-    assert len(names) == 2 * len(config_lib.ABLATIONS), "runs of different variants must not share a folder"
+    assert len(names) == 3 * len(config_lib.ABLATIONS), "runs of different variants must not share a folder"
 
 
 def metrics(workdir, group):
