@@ -48,7 +48,7 @@ def network_batch(
       seed: Of the training; with the index it decides the transform.
       colour_jitter: Range of the random change of colours, as in `jitter_colours`, in what the networks see; the losses
         compare the colours that were recorded.
-      splice: Draw where the depth network's images are cut and put together anew, see `dopi_jax.splice`.
+      splice: Draw at which column the depth network's images are cut and put together anew, see `dopi_jax.splice`.
 
     Returns:
       `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], `intrinsics` [B, 3, 3]; where colours are
@@ -64,7 +64,7 @@ def network_batch(
         seen = jax.vmap(lambda index, i: jitter_colours(i, seed, index, colour_jitter))(batch["index"], images)
         made |= {"seen_target": seen[:, 1], "seen_sources": seen[:, ::2]}
     if augment and splice:
-        made["cut"] = draw_cut(jax.random.fold_in(_key(seed, batch["index"][0]), 2), *frames.shape[2:4])
+        made["cut"] = draw_cut(jax.random.fold_in(_key(seed, batch["index"][0]), 2), frames.shape[3])
     return made
 
 

@@ -16,6 +16,7 @@ _EPSILON = 0.01
 _POWER = 0.4
 _C1 = 0.01**2
 _C2 = 0.03**2
+_STANDING = 0.01  # of the unit of depth: a camera that moves less stands, and its direction means nothing
 _WINDOW_SIZE = 13
 _WINDOW_SIGMA = 1.5
 _BLOCK = 64  # rows or columns that are blurred by one product
@@ -161,6 +162,26 @@ def mean_normalized_disparity(disparity: chex.Array) -> chex.Array:
       Map [H, W] of mean 1.
     """
     return disparity / jnp.mean(disparity)
+
+
+def unlike_a_vehicle(source_from_target: chex.Array) -> chex.Array:
+    """Returns how much of a motion a car hardly ever makes: sideways and upwards, and changes of speed from frame to frame.
+
+    What images show of it is hard to tell from turning and from errors of depth; for footage from a car it may be held back.
+
+    Args:
+      source_from_target: Poses [2, 4, 4] to t-1 and t+1.
+
+    Returns:
+      Scalar: the mean over both of squared sideways and upward motion, plus that of the deviation from their mean speed,
+      relative to the squared length of the mean motion. That length gets no gradient.
+    """
+    to_previous, to_next = source_from_target[:, :3, 3]
+    steady = (to_next - to_previous) / 2
+    change = (to_next + to_previous) / 2
+    length = jax.lax.stop_gradient(jnp.sum(steady**2))
+    sideways = (jnp.sum(to_previous[:2] ** 2) + jnp.sum(to_next[:2] ** 2)) / 2
+    return (sideways + jnp.sum(change**2)) / (length + _STANDING**2)
 
 
 def flow_consistency(

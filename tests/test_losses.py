@@ -141,3 +141,20 @@ def test_normalizations():
     np.testing.assert_allclose(losses.mean_normalized_disparity(disparity), [[0.25, 0.5], [1, 2.25]])
     for normalize in (losses.max_normalized_depth, losses.mean_normalized_disparity):
         np.testing.assert_allclose(normalize(disparity * 7), normalize(disparity), rtol=1e-6)  # scale does not matter
+
+
+def test_what_a_vehicle_hardly_does_worked_example():
+    def poses(to_previous, to_next):
+        return jnp.stack([jnp.eye(4).at[:3, 3].set(jnp.array(t)) for t in (to_previous, to_next)])
+
+    of = losses.unlike_a_vehicle
+    np.testing.assert_allclose(of(poses([0.0, 0, 2], [0.0, 0, -2])), 0.0)  # straight ahead
+    # 0.3 to the side and 0.4 up at the same speed, of a length of |(0.3, 0.4, 2)|^2 = 4.25.
+    np.testing.assert_allclose(of(poses([0.3, 0.4, 2], [-0.3, -0.4, -2])), 0.25 / 4.25, rtol=1e-4)
+    # From 3 to 1: the mean is 2, and both are 1 off.
+    np.testing.assert_allclose(of(poses([0.0, 0, 3], [0.0, 0, -1])), 1 / 4, rtol=1e-4)
+    assert of(poses([0.0, 0, 0], [0.0, 0, 0])) == 0
+    # What lies ahead cannot be escaped by going faster: its slope along the length is that of the change alone.
+    slope = jax.grad(lambda t: of(t))(poses([0.3, 0.0, 2], [-0.3, 0.0, -2]))
+    np.testing.assert_allclose(slope[:, 2, 3], 0.0, atol=1e-7)
+    assert slope[0, 0, 3] > 0 > slope[1, 0, 3]

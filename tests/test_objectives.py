@@ -274,3 +274,47 @@ def test_consistency_is_part_of_the_loss_where_it_has_a_weight():
         visible = geometry.occlusion_masks(1 / disparity, 1 / other, K, pose).visible
         want += losses.masked_mean(geometry.depth_inconsistency(1 / disparity, 1 / other, K, pose), visible)
     np.testing.assert_allclose(diagnostics["consistency"], want, rtol=1e-5)
+
+
+class PointwiseDepth:
+    """Stands for a depth network: says of every pixel what depends on that pixel alone, at two scales."""
+
+    def apply(self, _variables, images, *, train, mutable):
+        finest = 0.3 + 0.1 * jnp.mean(images, axis=-1, keepdims=True)
+        return [finest, finest[:, ::2, ::2]], {"batch_stats": {}}
+
+
+@pytest.mark.parametrize("refinements", [0, 1])
+def test_what_is_said_of_spliced_images_comes_back_to_its_place(networks_and_batch, refinements):
+    _, pose_net, params, stats, batch = networks_and_batch
+    batch = jax.tree.map(lambda x: jnp.concatenate([x, x[:, ::-1] if x.ndim > 3 else x]), batch)
+
+    @jax.jit
+    def objective(batch):
+        return depth_pose_objective(
+            params,
+            stats,
+            batch,
+            depth_net=PointwiseDepth(),
+            pose_net=pose_net,
+            rotation="euler",
+            config=LossConfig(scales=2, occlusion=False),
+            refinements=refinements,
+        )[0]
+
+    np.testing.assert_allclose(objective(batch | {"cut": 32}), objective(batch), rtol=1e-5)
+
+
+def test_what_a_vehicle_hardly_does_costs_where_it_has_a_weight(networks_and_batch):
+    depth_net, pose_net, params, stats, batch = networks_and_batch
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def objective(weight):
+        config = LossConfig(occlusion=False, vehicle_motion=weight)
+        loss, (_, diagnostics) = depth_pose_objective(
+            params, stats, batch, depth_net=depth_net, pose_net=pose_net, rotation="euler", config=config
+        )
+        return loss, diagnostics
+
+    (without, _), (loss, diagnostics) = objective(0.0), objective(2.0)
+    np.testing.assert_allclose(loss - without, 2 * diagnostics["unlike_a_vehicle"], rtol=1e-4)

@@ -60,8 +60,9 @@ def check(config: Config) -> None:
     for name, value in shares.items():
         if not 0 <= value < 1:
             raise UserError(f"config.{name} is {value}: expected 0 or more and less than 1")
-    if not 0 <= config.loss.consistency < math.inf:
-        raise UserError(f"config.loss.consistency is {config.loss.consistency}: expected a weight, 0 or more")
+    for name in ("consistency", "vehicle_motion"):
+        if not 0 <= getattr(config.loss, name) < math.inf:
+            raise UserError(f"config.loss.{name} is {getattr(config.loss, name)}: expected a weight, 0 or more")
     if config.model.pose_refinements < 0:
         raise UserError(f"config.model.pose_refinements is {config.model.pose_refinements}: expected 0 or more")
     if not 0 <= config.data.max_bad_frames <= 1:

@@ -84,6 +84,7 @@ class LossConfig(ReconstructionConfig):
     auto_mask: bool = False  # a pixel counts only where the warped source fits better than the source as it is
     full_size: bool = False  # disparities of all scales are enlarged and compared with images of full size
     consistency: float = 0.0  # weight of the contradiction between the depths of target and sources
+    vehicle_motion: float = 0.0  # weight of what a car hardly does: move sideways or upwards, change its speed at once
 
     @property
     def needs_source_depth(self) -> bool:

@@ -144,7 +144,8 @@ def depth_pose_objective(
 
     Returns:
       The loss, mean over the batch and summed over `config.scales` scales (smoothness with a weight that halves from each to
-      the next), and (new running statistics, diagnostics of the finest scale).
+      the next, where images shrink), plus what is held back of motion; and (new running statistics, diagnostics of the
+      finest scale).
     """
     target, sources = batch["target"], batch["sources"]
     depth_variables = {"params": params["depth"], "batch_stats": batch_stats.get("depth", {})}
@@ -152,7 +153,7 @@ def depth_pose_objective(
     if "cut" in batch:
         spliced = splice(seen, batch["cut"])
         disparities, updates = depth_net.apply(depth_variables, spliced, train=True, mutable=["batch_stats"])
-        disparities = [unsplice(d, batch["cut"], target.shape[1] // d.shape[1]) for d in disparities]
+        disparities = [unsplice(d, batch["cut"] * d.shape[2] // target.shape[2]) for d in disparities]
     else:
         disparities, updates = depth_net.apply(depth_variables, seen, train=True, mutable=["batch_stats"])
     source_disparities = [None] * len(disparities)
@@ -198,5 +199,9 @@ def depth_pose_objective(
         total += jnp.mean(loss)
         if scale == 0:
             finest = jax.tree.map(jnp.mean, diagnostics)
+    if config.vehicle_motion > 0:
+        unlike = jnp.mean(jax.vmap(losses.unlike_a_vehicle)(poses))
+        total += config.vehicle_motion * unlike
+        finest["unlike_a_vehicle"] = unlike
     # The same structure as what came in: a state that changes it would compile the step twice.
     return total, ({"depth": updates["batch_stats"]} if batch_stats else {}, finest)
