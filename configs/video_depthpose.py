@@ -1,4 +1,4 @@
-"""Phase 1 on one's own footage: a video, several, or folders of images, with small networks at 192x320.
+"""Phase 1 on one's own footage, a video, several, or folders of images: the shipped model, trained on for half an hour.
 
     python train.py --config configs/video_depthpose.py --config.data.root=walk.mp4
     python train.py --config configs/video_depthpose.py --config.data.root=FOLDER --config.data.intrinsics=700,700,640,360
@@ -10,8 +10,8 @@ Before training a report tells what there is to learn from: the camera must move
 most part, without cuts; a camera that only turns shows no depth. config.data.stride sets how many frames lie between those
 of a snippet, which else follows from how much moves. The last tenth of each shot validates.
 
-192x320 keeps the shape of usual video (16:9); the report names a size for footage of another shape. The values of the
-objective and the schedule are those of configs/kitti_depthpose_small.py.
+192x352 keeps the shape of usual video (16:9); the report names a size for footage of another shape. The networks start from
+the weights "driving"; with --config.init_from= they start from ImageNet's alone. Nothing is assumed of the motion.
 """
 
 import pathlib
@@ -20,15 +20,18 @@ import runpy
 from dopi_jax.config import Config
 
 # configs/ is no package: its files are read by path, as --config names them.
-_small_config = runpy.run_path(str(pathlib.Path(__file__).with_name("kitti_depthpose_small.py")))["get_config"]
+_lite_config = runpy.run_path(str(pathlib.Path(__file__).with_name("kitti_depthpose_lite.py")))["get_config"]
 
 
 def get_config(variant: str = "") -> Config:
-    """Returns the config of a row of Table II."""
-    config = _small_config(variant)
-    config.name = config.name.replace("kitti_depthpose_small", "video_depthpose")
-    config.data.height, config.data.width = 192, 320
+    """Returns the config of a row of Table II, each optionally with a preset."""
+    config = _lite_config(variant)
+    config.name = config.name.replace("kitti_depthpose_lite", "video_depthpose")
+    config.init_from = "driving"
+    config.data.height, config.data.width = 192, 352
     config.data.train = ("images:all[:90%]", "video:all[:90%]")
     config.data.validation = ("images:all[90%:]", "video:all[90%:]")
     config.data.pose_test = ()
+    config.optimizer.learning_rate = 2e-4
+    config.train.steps = 600
     return config

@@ -24,4 +24,5 @@ def get_config(variant: str = "") -> Config:
     config.data.train = ("images:all[:90%]", "video:all[:90%]")
     config.data.validation = ("images:all[90%:]", "video:all[90%:]")
     config.data.pose_test = ()
+    config.model.depth = config.model.pose = "lite"
     return config

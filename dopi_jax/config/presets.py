@@ -93,8 +93,9 @@ def _modernise(config: Config) -> None:
     config.loss.per_pixel_minimum = config.loss.auto_mask = config.loss.full_size = True
     config.loss.smoothness_normalization = "mean"
     config.loss.smoothness = 0.004
-    config.loss.scales = max(config.loss.scales, 3)
+    config.loss.scales = 3
     config.data.colour_jitter = 0.2
+    config.data.splice = True
     config.train.average = 0.995
     config.prediction.mirrored_pass = True
 

@@ -1,0 +1,43 @@
+r"""The last stage of the model that comes with the package, `dopi_jax.load("driving")`: phase 1 at 192x640, on five cameras.
+
+    python -m dopi_jax prepare --source DATA --size 192x640 --out packed \
+        --select kitti_raw:2011_09_26_drive_0095 --select kitti_raw:2011_09_26_drive_0039 \
+        --select 'kitti_odometry:03[:600]' --select kitti_odometry:02 --select images:all
+    python train.py --config configs/driving_depthpose.py --config.data.root=packed
+    python -m dopi_jax export runs/driving_depthpose --out driving.npz
+
+It starts from the shipped weights and makes them better where there is more data: name it in config.data.train. How the
+weights came about, stage by stage, is in docs/experiments.md; what they reach in dopi_jax/weights/driving.md.
+"""
+
+import pathlib
+import runpy
+
+from dopi_jax.config import Config
+
+# configs/ is no package: its files are read by path, as --config names them.
+_lite_config = runpy.run_path(str(pathlib.Path(__file__).with_name("kitti_depthpose_lite.py")))["get_config"]
+
+
+def get_config(variant: str = "") -> Config:
+    """Returns the config of a row of Table II, each optionally with a preset."""
+    config = _lite_config(variant)
+    config.name = config.name.replace("kitti_depthpose_lite", "driving_depthpose")
+    config.init_from = "driving"
+    config.data.height, config.data.width = 192, 640
+    config.data.train = (
+        "kitti_raw:2011_09_26_drive_0095[:248]",
+        "kitti_raw:2011_09_26_drive_0039",
+        "kitti_odometry:03[:570]",
+        "kitti_odometry:02",
+        "images:all",
+    )
+    config.model.pose_refinements = 1
+    config.loss.vehicle_motion = 5.0
+    config.optimizer.learning_rate = 3e-4
+    config.optimizer.decay = "linear"
+    config.optimizer.decay_after = 0.5
+    config.train.steps = 1200
+    config.train.average = 0.99
+    config.prediction.keep_aspect = True
+    return config
