@@ -33,11 +33,12 @@ def get_config(variant: str = "") -> Config:
         "images:all",
     )
     config.model.pose_refinements = 1
-    config.loss.vehicle_motion = 5.0
+    config.loss.vehicle_motion = 30.0
+    config.loss.auto_mask = False
     config.optimizer.learning_rate = 3e-4
     config.optimizer.decay = "linear"
-    config.optimizer.decay_after = 0.5
-    config.train.steps = 1200
+    config.optimizer.decay_after = 0.4
+    config.train.steps = 560
     config.train.average = 0.99
     config.prediction.keep_aspect = True
     return config

@@ -30,7 +30,7 @@ def test_depth_of_unseen_frames(driving, shared):
     some = images[::5]
     depths = driving(np.stack([read_image(image.image) for image in some])).depth
     metrics = [evaluation.depth_metrics(i.ground_truth(), d) for i, d in zip(some, depths, strict=True)]
-    assert np.mean([m["abs_rel"] for m in metrics]) < 0.25
+    assert np.mean([m["abs_rel"] for m in metrics]) < 0.28  # a depth per row, fitted on them, has 0.33
 
 
 def test_motion_goes_forward(driving, shared):
