@@ -152,6 +152,18 @@ def max_normalized_depth(disparity: chex.Array) -> chex.Array:
     return jnp.max(disparity) / disparity
 
 
+def max_normalized_disparity(disparities: chex.Array) -> chex.Array:
+    """Returns disparities divided by the largest of their image: the published code's unit of depth and motion (D9).
+
+    Args:
+      disparities: Disparities [..., H, W], positive.
+
+    Returns:
+      Maps [..., H, W] in (0, 1].
+    """
+    return disparities / jnp.max(disparities, axis=(-2, -1), keepdims=True)
+
+
 def mean_normalized_disparity(disparity: chex.Array) -> chex.Array:
     """Returns disparity divided by its mean over the image: the usual normalisation, the paper's baseline (Fig. 10).
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from dopi_jax import config as config_lib
-from dopi_jax import evaluation, predict
+from dopi_jax import evaluation, losses, predict
 from dopi_jax.config import Config
 from dopi_jax.data.images import network_input
 from dopi_jax.data.intrinsics import GUESSED_FIELD_OF_VIEW, check_intrinsics, intrinsics_from_field_of_view, scale_rows
@@ -84,6 +84,8 @@ class Model:
         found: dict[str, np.ndarray] = {}
         if "depth" in self._variables:
             disparity = _in_batches(functools.partial(self._predict_disparity, self._variables), network_input(seen))
+            if self.config.loss.normalize_all_disparities:  # the unit that motion is learnt in
+                disparity = np.asarray(losses.max_normalized_disparity(disparity))
             found["disparity"] = np.stack([_resized(d, size) for d in disparity])
             found["depth"] = 1 / found["disparity"]
         if "pose" in self._variables and len(frames) > 1:
@@ -132,8 +134,6 @@ class Model:
         return np.concatenate([np.linalg.inv(motions[:1, 0]), motions[:, 1]])[: len(seen) - 1]
 
     def _visibility(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        if self.config.loss.normalize_all_disparities:
-            disparity = disparity / disparity.max(axis=(1, 2), keepdims=True)
         K = np.asarray(learned_intrinsics(self._variables, K[None])[0])
         visible = _in_batches(self._visible, disparity[:-1], disparity[1:], _for_each(K, to_next), to_next)
         return np.stack([_resized(v.astype(np.float32), size) >= 0.5 for v in visible])

@@ -158,3 +158,8 @@ def test_what_a_vehicle_hardly_does_worked_example():
     slope = jax.grad(lambda t: of(t))(poses([0.3, 0.0, 2], [-0.3, 0.0, -2]))
     np.testing.assert_allclose(slope[:, 2, 3], 0.0, atol=1e-7)
     assert slope[0, 0, 3] > 0 > slope[1, 0, 3]
+
+
+def test_max_normalized_disparity_worked_example():
+    found = losses.max_normalized_disparity(jnp.array([[[1.0, 2.0]], [[8.0, 2.0]]]))
+    np.testing.assert_allclose(found, [[[0.5, 1.0]], [[1.0, 0.25]]])

@@ -318,3 +318,29 @@ def test_what_a_vehicle_hardly_does_costs_where_it_has_a_weight(networks_and_bat
 
     (without, _), (loss, diagnostics) = objective(0.0), objective(2.0)
     np.testing.assert_allclose(loss - without, 2 * diagnostics["unlike_a_vehicle"], rtol=1e-4)
+
+
+def test_one_unit_for_all_disparities_in_a_batch(networks_and_batch):
+    """D9: depth and motion do not change when a sample's disparities are scaled, also where motion is refined by depth."""
+    _, pose_net, params, stats, batch = networks_and_batch
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def objective(scale, refinements):
+        class Scaled(PointwiseDepth):
+            def apply(self, *given, **options):
+                disparities, updates = super().apply(*given, **options)
+                return [scale * d for d in disparities], updates
+
+        return depth_pose_objective(
+            params,
+            stats,
+            batch,
+            depth_net=Scaled(),
+            pose_net=pose_net,
+            rotation="euler",
+            config=LossConfig(normalize_all_disparities=True),
+            refinements=refinements,
+        )[0]
+
+    for refinements in (0, 1):
+        np.testing.assert_allclose(objective(3.0, refinements), objective(1.0, refinements), rtol=1e-4)

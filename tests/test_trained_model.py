@@ -67,6 +67,16 @@ def test_depth_and_motion_are_those_of_the_networks(trained, model, frames):
     assert found.flow is None and found.flow_back is None
 
 
+def test_depth_is_in_the_unit_of_motion(trained, model, frames):
+    """D9: where motion is learnt from disparities that are divided by their maximum, so is depth given."""
+    config, variables = trained
+    normalised = dataclasses.replace(config, loss=dataclasses.replace(config.loss, normalize_all_disparities=True))
+    found, plain = Model(normalised, variables, 7)(frames, K), model(frames, K)
+    largest = plain.disparity.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(found.disparity, plain.disparity / largest, rtol=1e-4)
+    np.testing.assert_allclose(found.depth, 1 / found.disparity, rtol=1e-6)
+
+
 def test_results_have_the_size_of_the_frames(model, frames):
     large = frames.repeat(2, axis=1).repeat(2, axis=2)[:, 3:, 5:]
     found = model(large, np.diag([2.0, 2.0, 1.0]) @ K)

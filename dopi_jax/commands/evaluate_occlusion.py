@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dopi_jax import evaluation, geometry, predict, visualization
+from dopi_jax import evaluation, geometry, losses, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.config import Config
 from dopi_jax.data.images import network_input
@@ -122,10 +122,10 @@ def _learned_views(config: Config, variables: Mapping) -> Callable[[Mapping[int,
         depths = pose = flow = reverse = None
         if predict_disparity:
             both = np.concatenate([target, sources[:, toward]])
-            disparities = np.asarray(predict_disparity(variables, both))
+            disparities = predict_disparity(variables, both)
             if config.loss.normalize_all_disparities:
-                disparities = disparities / disparities.max(axis=(1, 2), keepdims=True)
-            depths = 1 / disparities
+                disparities = losses.max_normalized_disparity(disparities)
+            depths = 1 / np.asarray(disparities)
             pose = np.asarray(predict_poses(variables, target, sources, K[None]))[0, toward]
         if predict_flow:
             flow = np.asarray(predict_flow(variables, target, sources))[0, toward]

@@ -52,9 +52,9 @@ def depth_pose_loss(
       has collapsed); `translation`, the mean length of the translations.
     """
     if config.normalize_all_disparities:
-        disparity = disparity / jnp.max(disparity)
+        disparity = losses.max_normalized_disparity(disparity)
         if source_disparities is not None:
-            source_disparities = source_disparities / jnp.max(source_disparities, axis=(1, 2), keepdims=True)
+            source_disparities = losses.max_normalized_disparity(source_disparities)
     depth = 1 / disparity
     source_depths = None if source_disparities is None else jax.lax.stop_gradient(1 / source_disparities)
     views = view_sources(depth, source_depths, source_from_target, target, sources, K, config)
@@ -165,14 +165,14 @@ def depth_pose_objective(
             frozen, seen_sources.reshape(-1, *target.shape[1:]), train=True, mutable=["batch_stats"]
         )
 
-    finest_depth = 1 / disparities[0][..., 0]
+    finest_disparity = disparities[0][..., 0]
     if config.normalize_all_disparities:
-        finest_depth *= jnp.max(disparities[0], axis=(1, 2))
+        finest_disparity = losses.max_normalized_disparity(finest_disparity)
     poses = predict_motion(
         {"params": params["pose"]},
         seen,
         seen_sources,
-        finest_depth,
+        1 / finest_disparity,
         batch["intrinsics"],
         pose_net=pose_net,
         rotation=rotation,

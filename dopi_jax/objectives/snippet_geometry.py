@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from dopi_jax import losses
 from dopi_jax.models import DepthNet, PoseNet
 from dopi_jax.objectives.motion import predict_motion
 
@@ -56,7 +57,7 @@ def predict_geometry(
     images = jnp.concatenate([target[:, None], sources], axis=1)
     disparities = depth_net.apply(variables["depth"], images.reshape(-1, *target.shape[1:]))[0].reshape(images.shape[:4])
     if normalize:
-        disparities /= jnp.max(disparities, axis=(2, 3), keepdims=True)
+        disparities = losses.max_normalized_disparity(disparities)
     motion = {"pose_net": pose_net, "rotation": rotation, "refinements": refinements}
     poses = predict_motion(variables["pose"], target, sources, 1 / disparities[:, 0], K, **motion)
     return jax.lax.stop_gradient(SnippetGeometry(disparities[:, 0], disparities[:, 1:], poses))
