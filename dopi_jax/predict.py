@@ -1,16 +1,19 @@
 """Trained networks applied: disparity of images, motion and flow of snippets, and all that a snippet shows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from dopi_jax import losses
 from dopi_jax.config import Config
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.networks import build_geometry, build_networks
 from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_sources
+from dopi_jax.objectives.motion import predict_motion
 
 Variables = Mapping[str, Any]
 
@@ -35,14 +38,46 @@ def make_predict_poses(config: Config):
 
     The function takes variables, `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1] and K [B, 3, 3].
     """
-    geometry_of = build_geometry(config)
+    networks = build_networks(config.model)
 
     @jax.jit
     def predict(variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array) -> chex.Array:
-        # Where motion does not need depth, the depth networks are no part of the compiled program.
-        return geometry_of(variables, target, sources, learned_intrinsics(variables, K)).source_from_target
+        depth = None
+        if config.model.pose_refinements:
+            disparity = networks.depth.apply(variables["depth"], target)[0][..., 0]
+            if config.loss.normalize_all_disparities:
+                disparity = losses.max_normalized_disparity(disparity)
+            depth = 1 / disparity
+        return predict_motion(
+            variables["pose"],
+            target,
+            sources,
+            depth,
+            learned_intrinsics(variables, K),
+            pose_net=networks.pose,
+            rotation=config.model.rotation,
+            refinements=config.model.pose_refinements,
+        )
 
     return predict
+
+
+def in_batches(
+    function: Callable[[np.ndarray], chex.Array], count: int, size: int, progress: Callable[[list], Iterable] = iter
+) -> np.ndarray:
+    """Applies a function of a batch to as many samples as there are.
+
+    Args:
+      function: Of the places [size] of a batch's samples, to its results [size, ...].
+      count: How many samples there are.
+      size: Of a batch. The last one is filled up with the last sample, so that every batch runs the same program.
+      progress: Goes through the batches, and may show how far it has come.
+
+    Returns:
+      The results [count, ...].
+    """
+    batches = [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, count, size)]
+    return np.concatenate([np.asarray(function(places)) for places in progress(batches)])[:count]
 
 
 def make_predict_rigid_flow(config: Config):

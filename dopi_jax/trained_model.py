@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from PIL import Image
 from dopi_jax import config as config_lib
 from dopi_jax import evaluation, losses, predict
 from dopi_jax.config import Config
-from dopi_jax.data.images import network_input
+from dopi_jax.data.images import network_input, snippet_input
 from dopi_jax.data.intrinsics import GUESSED_FIELD_OF_VIEW, check_intrinsics, intrinsics_from_field_of_view, scale_rows
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
@@ -24,6 +24,7 @@ from dopi_jax.objectives.reconstruction import occlusion_masks
 
 _MULTIPLE, _FLOW_MULTIPLE = 32, 64  # of height and width: the flow networks halve their input six times
 _BATCH = 4  # frames, or snippets, that run at a time
+_in_batches = functools.partial(predict.in_batches, size=_BATCH)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Model:
         seen = np.stack([_resized(frame, seen_size) for frame in frames])
         found: dict[str, np.ndarray] = {}
         if "depth" in self._variables:
-            disparity = _in_batches(functools.partial(self._predict_disparity, self._variables), network_input(seen))
+            disparity = _in_batches(lambda i: self._predict_disparity(self._variables, network_input(seen[i])), len(seen))
             if self.config.loss.normalize_all_disparities:  # the unit that motion is learnt in
                 disparity = np.asarray(losses.max_normalized_disparity(disparity))
             found["disparity"] = np.stack([_resized(d, size) for d in disparity])
@@ -94,8 +95,7 @@ class Model:
             found["poses"] = evaluation.chain(to_next).astype(np.float32)
             found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
         if "flow" in self._variables and len(frames) > 1:
-            predict_flow = functools.partial(self._predict_flow, self._variables)
-            flow = _in_batches(predict_flow, *_snippets(seen, np.arange(len(seen))))
+            flow = _in_batches(lambda i: self._predict_flow(self._variables, *snippet_input(seen, i)), len(seen))
             flow *= np.float32([size[1] / seen_size[1], size[0] / seen_size[0]])
             found["flow"], found["flow_back"] = (
                 np.stack([_resized(f, size) for f in flows]) for flows in (flow[:-1, 1], flow[1:, 0])
@@ -127,15 +127,17 @@ class Model:
 
     def _motions(self, seen: np.ndarray, K: np.ndarray) -> np.ndarray:
         """The motions [N-1, 4, 4] from each frame's camera to the next one's."""
-        targets = np.arange(1, max(2, len(seen) - 1))
-        predict_poses = functools.partial(self._predict_poses, self._variables)
-        motions = _in_batches(predict_poses, *_snippets(seen, targets), _for_each(K, targets)).astype(np.float64)
+        Ks = np.tile(K, (_BATCH, 1, 1))
+        motions = _in_batches(
+            lambda i: self._predict_poses(self._variables, *snippet_input(seen, 1 + i), Ks), max(1, len(seen) - 2)
+        ).astype(np.float64)
         # The very first frame is no target: it is reached from the second one.
         return np.concatenate([np.linalg.inv(motions[:1, 0]), motions[:, 1]])[: len(seen) - 1]
 
     def _visibility(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         K = np.asarray(learned_intrinsics(self._variables, K[None])[0])
-        visible = _in_batches(self._visible, disparity[:-1], disparity[1:], _for_each(K, to_next), to_next)
+        Ks = np.tile(K, (_BATCH, 1, 1))
+        visible = _in_batches(lambda i: self._visible(disparity[i], disparity[i + 1], Ks, to_next[i]), len(to_next))
         return np.stack([_resized(v.astype(np.float32), size) >= 0.5 for v in visible])
 
 
@@ -181,23 +183,6 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.ndim == 3 and image.dtype != np.uint8:
         return np.stack([_resized(np.ascontiguousarray(channel), size) for channel in np.moveaxis(image, -1, 0)], axis=-1)
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-
-
-def _snippets(seen: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Targets [M, H, W, 3] and sources [M, 2, H, W, 3]; at both ends the frame itself stands for the one that is missing."""
-    around = np.clip(targets[:, None] + np.array([-1, 1]), 0, len(seen) - 1)
-    return network_input(seen[targets]), network_input(seen[around])
-
-
-def _for_each(K: np.ndarray, of: np.ndarray) -> np.ndarray:
-    return np.tile(K, (len(of), 1, 1))
-
-
-def _in_batches(function: Callable[..., jax.Array], *arrays: np.ndarray) -> np.ndarray:
-    """Applies a function of a batch to all of [M, ...]; every batch has the same size, so that one program runs."""
-    count = len(arrays[0])
-    batches = (np.minimum(np.arange(start, start + _BATCH), count - 1) for start in range(0, count, _BATCH))
-    return np.concatenate([np.asarray(function(*(array[chosen] for array in arrays))) for chosen in batches])[:count]
 
 
 def _visible(

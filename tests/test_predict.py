@@ -8,7 +8,7 @@ import pytest
 
 from dopi_jax import geometry, predict
 from dopi_jax.config import Config, apply_flow_variant, apply_variant
-from dopi_jax.networks import build_networks, network_variables
+from dopi_jax.networks import build_geometry, build_networks, network_variables
 from dopi_jax.training import create_state
 from dopi_jax.visualization import flow_snippet_panel, snippet_panel
 
@@ -37,6 +37,29 @@ def batch():
     frames = np.asarray(jax.image.resize(coarse, (2, 3, HEIGHT, WIDTH, 3), "linear"))
     K = np.array([[80, 0, WIDTH / 2], [0, 80, HEIGHT / 2], [0, 0, 1]], np.float32)
     return {"target": frames[:, 1], "sources": frames[:, [0, 2]], "intrinsics": np.stack([K, K])}
+
+
+@pytest.mark.parametrize("refinements", [0, 1])
+def test_poses_are_those_of_the_snippets_geometry(config, variables, batch, refinements):
+    config = copy.deepcopy(config)
+    config.model.pose_refinements = refinements
+    config.loss.normalize_all_disparities = True
+    seen = batch["target"], batch["sources"], batch["intrinsics"]
+    expected = jax.jit(build_geometry(config))(variables, *seen).source_from_target
+    np.testing.assert_allclose(predict.make_predict_poses(config)(variables, *seen), expected, atol=1e-5)
+
+
+def test_a_function_of_a_batch_is_applied_to_all():
+    batches = []
+
+    def squares(places):
+        batches.append(places.tolist())
+        return places**2
+
+    shown = []
+    found = predict.in_batches(squares, 5, 2, lambda batches: (shown.append(b) or b for b in batches))
+    np.testing.assert_array_equal(found, [0, 1, 4, 9, 16])
+    assert batches == [[0, 1], [2, 3], [4, 4]] and len(shown) == 3
 
 
 def test_disparity_of_an_image_does_not_depend_on_its_batch(config, variables, batch):

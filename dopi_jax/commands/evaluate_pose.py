@@ -1,5 +1,6 @@
 """Camera motion on KITTI odometry: snippet ATE as in the paper's Table III, and whole trajectories."""
 
+import functools
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ from tqdm import tqdm
 from dopi_jax import evaluation, formats, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut
-from dopi_jax.data.images import network_input, read_image
+from dopi_jax.data.images import read_image, snippet_input
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.sources import kitti_odometry
@@ -124,13 +125,12 @@ def _predict_motions(run: EvaluationRun, frames: np.ndarray, K: np.ndarray) -> n
     """The motions [N-2, 2, 4, 4] from every inner frame of uint8 [N, H, W, 3] to its neighbours; K is [3, 3]."""
     intrinsics = np.tile(K, (_BATCH, 1, 1))
     predict_poses = predict.make_predict_poses(run.config)
-    motions = []
-    for start in tqdm(range(1, len(frames) - 1, _BATCH), unit="batch"):
-        # The last batch is filled up with its last frame, so that every batch runs the same program.
-        targets = np.minimum(np.arange(start, start + _BATCH), len(frames) - 2)
-        images = network_input(np.stack([frames[targets], frames[targets - 1], frames[targets + 1]], axis=1))
-        motions.append(np.asarray(predict_poses(run.variables, images[:, 0], images[:, 1:], intrinsics)))
-    return np.concatenate(motions)[: len(frames) - 2].astype(np.float64)
+
+    def motions(places: np.ndarray) -> np.ndarray:
+        return predict_poses(run.variables, *snippet_input(frames, 1 + places), intrinsics)
+
+    progress = functools.partial(tqdm, unit="batch")
+    return predict.in_batches(motions, len(frames) - 2, _BATCH, progress).astype(np.float64)
 
 
 def _write_trajectory(run: EvaluationRun, name: str, sequence: Sequence, truth: np.ndarray, aligned: np.ndarray) -> None:

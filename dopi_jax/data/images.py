@@ -164,6 +164,20 @@ def _orientation(stored: Image.Image) -> int:
     return 1
 
 
+def snippet_input(frames: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns snippets of a video as the networks take them.
+
+    Args:
+      frames: uint8 [N, H, W, 3], in the order of time.
+      targets: places [M] of the targets; at both ends the frame itself stands for the one that is missing.
+
+    Returns:
+      Targets [M, H, W, 3] and sources [M, 2, H, W, 3] (t-1, t+1), float32 in [-1, 1].
+    """
+    around = np.clip(np.asarray(targets)[:, None] + np.array([-1, 1]), 0, len(frames) - 1)
+    return network_input(frames[targets]), network_input(frames[around])
+
+
 def network_input(pixels: np.ndarray) -> np.ndarray:
     """Returns uint8 images of any shape as the networks take them: float32 in [-1, 1]."""
     return pixels / np.float32(127.5) - 1
