@@ -10,13 +10,9 @@ It starts from the shipped weights and makes them better where there is more dat
 weights came about, stage by stage, is in docs/experiments.md; what they reach in dopi_jax/weights/driving.md.
 """
 
-import pathlib
-import runpy
+from dopi_jax.config import Config, config_beside
 
-from dopi_jax.config import Config
-
-# configs/ is no package: its files are read by path, as --config names them.
-_lite_config = runpy.run_path(str(pathlib.Path(__file__).with_name("kitti_depthpose_lite.py")))["get_config"]
+_lite_config = config_beside(__file__, "kitti_depthpose_lite")
 
 
 def get_config(variant: str = "") -> Config:

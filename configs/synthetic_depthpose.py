@@ -11,13 +11,9 @@ What both change in the paper's preset is told in configs/kitti_depthpose_small.
 EPYC); the README has the results.
 """
 
-import pathlib
-import runpy
+from dopi_jax.config import Config, config_beside
 
-from dopi_jax.config import Config
-
-# configs/ is no package: its files are read by path, as --config names them.
-_demo_config = runpy.run_path(str(pathlib.Path(__file__).with_name("demo_depthpose.py")))["get_config"]
+_demo_config = config_beside(__file__, "demo_depthpose")
 
 
 def get_config(variant: str = "") -> Config:

@@ -10,13 +10,9 @@ It differs from configs/demo_flow.py, which tells what departs from the paper's 
 34 minutes on two CPU cores (AMD EPYC) beside another training; the README has the results.
 """
 
-import pathlib
-import runpy
+from dopi_jax.config import Config, config_beside
 
-from dopi_jax.config import Config
-
-# configs/ is no package: its files are read by path, as --config names them.
-_demo_config = runpy.run_path(str(pathlib.Path(__file__).with_name("demo_flow.py")))["get_config"]
+_demo_config = config_beside(__file__, "demo_flow")
 
 
 def get_config(variant: str = "") -> Config:

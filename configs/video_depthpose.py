@@ -14,13 +14,9 @@ of a snippet, which else follows from how much moves. The last tenth of each sho
 the weights "driving"; with --config.init_from= they start from ImageNet's alone. Nothing is assumed of the motion.
 """
 
-import pathlib
-import runpy
+from dopi_jax.config import Config, config_beside
 
-from dopi_jax.config import Config
-
-# configs/ is no package: its files are read by path, as --config names them.
-_lite_config = runpy.run_path(str(pathlib.Path(__file__).with_name("kitti_depthpose_lite.py")))["get_config"]
+_lite_config = config_beside(__file__, "kitti_depthpose_lite")
 
 
 def get_config(variant: str = "") -> Config:

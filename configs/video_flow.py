@@ -7,13 +7,9 @@ Camera (--config.data.intrinsics=learned too), stride and size as there; other s
 flow network takes these.
 """
 
-import pathlib
-import runpy
+from dopi_jax.config import Config, config_beside
 
-from dopi_jax.config import Config
-
-# configs/ is no package: its files are read by path, as --config names them.
-_small_config = runpy.run_path(str(pathlib.Path(__file__).with_name("kitti_flow_small.py")))["get_config"]
+_small_config = config_beside(__file__, "kitti_flow_small")
 
 
 def get_config(variant: str = "") -> Config:

@@ -15,7 +15,18 @@ class UserError(Exception):
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Raises a mistake on the command line as a `UserError`, instead of printing the usage."""
+    """Raises a mistake on the command line as a `UserError`, instead of printing the usage.
+
+    Args:
+      prog: The command as it is typed.
+      example: What `--help` shows at its end, line by line.
+      **options: As argparse takes them.
+    """
+
+    def __init__(self, prog: str, *, example: str = "", **options):
+        if example:
+            options |= {"epilog": f"example:\n{example}", "formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(prog, **options)
 
     def error(self, message: str) -> NoReturn:
         """Raises what is wrong."""

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from dopi_jax import config as config_lib
 from dopi_jax import evaluation, losses, predict
 from dopi_jax.config import Config
 from dopi_jax.data.images import network_input, snippet_input
@@ -160,10 +159,9 @@ def load(what: str | pathlib.Path) -> Model:
     if not (folder / "config.json").is_file():
         shipped = ", ".join(shipped_models()) or "none"
         raise UserError(f"{str(what)!r} is no model: expected a run's folder, a file .npz, or a shipped one ({shipped})")
-    from dopi_jax.training.trained import restore_variables  # training is not needed for anything else here
+    from dopi_jax.training.trained import read_run  # training is not needed for anything else here
 
-    config = config_lib.from_json((folder / "config.json").read_text())
-    return Model(config, *restore_variables(folder, config))
+    return Model(*read_run(folder))
 
 
 def _checked(frames: np.ndarray) -> np.ndarray:

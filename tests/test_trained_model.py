@@ -12,8 +12,7 @@ import pytest
 
 import dopi_jax
 from dopi_jax import evaluation, predict
-from dopi_jax.config import Config
-from dopi_jax.config.fields import PredictionConfig
+from dopi_jax.config import Config, PredictionConfig
 from dopi_jax.data.images import network_input
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import read_model, write_model

@@ -11,8 +11,8 @@ from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
 
 _EXAMPLE = """\
-example, for training with configs/kitti_depthpose.py --config.data.root=packed:
   python -m dopi_jax prepare --source DATA --select kitti_raw:eigen --select kitti_raw:eigen_val --size 256x832 --out packed
+  python train.py --config configs/kitti_depthpose.py --config.data.root=packed
 """
 
 
@@ -54,8 +54,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         "python -m dopi_jax prepare",
         description="Packs frames of any sources into one set to train from.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example=_EXAMPLE,
     )
     parser.add_argument("--source", action="append", required=True, metavar="DATA", help="data root; may be repeated")
     parser.add_argument(

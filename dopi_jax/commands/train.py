@@ -16,7 +16,6 @@ from dopi_jax.data.selection import find_data_roots, roots_with, select_sequence
 from dopi_jax.data.snippets import Sequence, count_snippets
 from dopi_jax.data.sources import EmptySplit, NoFootage, kitti_flow
 from dopi_jax.models import learned_intrinsics
-from dopi_jax.networks import network_variables
 from dopi_jax.training import (
     TrainState,
     check_same_run,
@@ -91,7 +90,7 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
 
 
 def _focal_length_in_words(state: TrainState, sequence: Sequence) -> str:
-    variables = network_variables(jax.device_get(state.params), {})
+    variables = jax.device_get(state.variables)
     height, width = sequence.image_size
     (fx, _, cx), (_, fy, cy), _ = np.asarray(learned_intrinsics(variables, sequence.intrinsics[None])[0], np.float64)
     return (

@@ -8,12 +8,13 @@ from dopi_jax.config.fields import (
     LossConfig,
     ModelConfig,
     OptimizerConfig,
+    PredictionConfig,
     ReconstructionConfig,
     TrainConfig,
     field_types,
 )
 from dopi_jax.config.presets import ABLATIONS, FLOW_ABLATIONS, apply_flow_variant, apply_variant
-from dopi_jax.config.storage import from_json, to_json
+from dopi_jax.config.storage import config_beside, from_json, to_json
 
 __all__ = [
     "ABLATIONS",
@@ -24,11 +25,13 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "PredictionConfig",
     "ReconstructionConfig",
     "TrainConfig",
     "apply_flow_variant",
     "apply_variant",
     "check",
+    "config_beside",
     "field_types",
     "from_json",
     "to_json",

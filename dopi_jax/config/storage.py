@@ -1,7 +1,10 @@
-"""Configs on disk, as JSON in the run's folder."""
+"""Configs on disk: as JSON in the run's folder, and as files in configs/ that build on one another."""
 
 import dataclasses
 import json
+import pathlib
+import runpy
+from collections.abc import Callable
 from typing import Any
 
 from dopi_jax.config.fields import Config
@@ -46,3 +49,16 @@ def _fill(section: Any, values: dict, path: str) -> None:
             _fill(current, value, f"{path}.{name}")
         else:
             setattr(section, name, tuple(value) if isinstance(current, tuple) else value)
+
+
+def config_beside(file: str, name: str) -> Callable[[str], Config]:
+    """Returns `get_config` of another config file in the same folder: configs/ is no package, its files are read by path.
+
+    Args:
+      file: `__file__` of the config that builds on the other.
+      name: The other's name, without ".py".
+
+    Returns:
+      The function (variant) -> config.
+    """
+    return runpy.run_path(str(pathlib.Path(file).with_name(f"{name}.py")))["get_config"]

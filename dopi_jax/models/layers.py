@@ -167,17 +167,18 @@ def _convolve_to_the_right(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return convolve(x, kernel, window_strides=(1, 1), padding=[(0, taps - 1) for taps in kernel.shape[:2]])
 
 
-def upsample_bilinear(x: jax.Array) -> jax.Array:
-    """Doubles the size bilinearly, keeping the image's borders in place (output pixel j lies at (j + 0.5) / 2 - 0.5).
+def upsample_bilinear(x: jax.Array, factor: int = 2) -> jax.Array:
+    """Enlarges bilinearly, keeping the image's borders in place (output pixel j lies at (j + 0.5) / factor - 0.5).
 
     Args:
       x: [B, H, W, C].
+      factor: Of the size.
 
     Returns:
-      [B, 2H, 2W, C].
+      [B, factor H, factor W, C].
     """
     batch, height, width, channels = x.shape
-    return jax.image.resize(x, (batch, 2 * height, 2 * width, channels), "bilinear", antialias=False)
+    return jax.image.resize(x, (batch, factor * height, factor * width, channels), "bilinear", antialias=False)
 
 
 def upsample_nearest(x: jax.Array) -> jax.Array:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from dopi_jax import geometry, losses
 from dopi_jax.config import LossConfig
 from dopi_jax.models import DepthNet, PoseNet
+from dopi_jax.models.layers import upsample_bilinear
 from dopi_jax.objectives.motion import predict_motion
 from dopi_jax.objectives.pixel_choice import choose_pixels, sources_loss
 from dopi_jax.objectives.reconstruction import (
@@ -19,7 +20,6 @@ from dopi_jax.objectives.reconstruction import (
     compare,
     mean_pool,
     occlusion_masks,
-    resized,
     view_diagnostics,
 )
 from dopi_jax.splice import splice, unsplice
@@ -182,8 +182,8 @@ def depth_pose_objective(
     total = jnp.zeros(())
     for scale, (disparity, of_sources) in enumerate(zip(disparities[: config.scales], source_disparities, strict=False)):
         factor = 1 if config.full_size else 2**scale
-        height = target.shape[1] // factor
-        disparity, of_sources = jax.tree.map(lambda d, h=height: resized(d, h), (disparity, of_sources))
+        if config.full_size:
+            disparity, of_sources = jax.tree.map(lambda d, s=scale: upsample_bilinear(d, 2**s), (disparity, of_sources))
         # The same slope of a surface is `factor` times steeper from pixel to pixel of a smaller image.
         of_scale = dataclasses.replace(config, smoothness=config.smoothness / factor)
         if of_sources is not None:

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import chex
-import jax
 import jax.numpy as jnp
 
 from dopi_jax import geometry, losses
@@ -119,20 +118,3 @@ def mean_pool(images: chex.Array, factor: int) -> chex.Array:
     *batch, height, width, channels = images.shape
     squares = images.reshape(*batch, height // factor, factor, width // factor, factor, channels)
     return jnp.mean(squares, axis=(-4, -2))
-
-
-def resized(maps: chex.Array, height: int) -> chex.Array:
-    """Returns maps enlarged bilinearly by a whole factor, the image's borders kept in place.
-
-    Args:
-      maps: Maps [B, H, W, C].
-      height: Of the result, a multiple of H; H itself returns the maps as they are.
-
-    Returns:
-      Maps [B, height, W height / H, C].
-    """
-    factor = height // maps.shape[1]
-    if factor == 1:
-        return maps
-    batch, _, width, channels = maps.shape
-    return jax.image.resize(maps, (batch, height, width * factor, channels), "bilinear", antialias=False)

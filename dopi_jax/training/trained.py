@@ -7,7 +7,7 @@ from typing import Any, Literal
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
-from dopi_jax.model_file import find_model_file, read_model
+from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.training.checkpoint import restore_networks, save_networks
 
 _FROZEN = "depthpose"  # the folder in a run of phase 2 with what it took from phase 1
@@ -40,6 +40,26 @@ def restore_variables(
         )
     variables, step = found
     return variables | _taken_over(workdir, config), step
+
+
+def read_run(folder: pathlib.Path, which: Literal["best", "latest"] = "best") -> tuple[Config, dict[str, Any], int]:
+    """Returns a run's config, and its networks as `restore_variables` does.
+
+    Args:
+      folder: The run's folder.
+      which: The checkpoint.
+
+    Returns:
+      The config, variables by network, and the step.
+
+    Raises:
+      UserError: The folder holds no run, or a run without a checkpoint.
+    """
+    stored_file = folder / "config.json"
+    if not stored_file.is_file():
+        raise UserError(f"{folder} is no run's folder: expected one with config.json")
+    config = config_lib.from_json(stored_file.read_text())
+    return config, *restore_variables(folder, config, which)
 
 
 def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
@@ -86,7 +106,8 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
     if path is not None:
         stored, variables, _ = read_model(path)
     else:
-        stored, variables = _stored_config(folder, "init_from", config.init_from, "a run"), None
+        also = f", a model file NAME.npz, or one of the shipped models ({', '.join(shipped_models())})"
+        stored, variables = _stored_config(folder, "init_from", config.init_from, "a run", also), None
     if stored.phase != config.phase:
         raise UserError(
             f"config.init_from is {config.init_from!r}, a run of phase {stored.phase!r}, but the config trains phase "
@@ -105,10 +126,10 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
     return {name: variables[name] for name in variables if name in {*trained, *camera}}
 
 
-def _stored_config(folder: pathlib.Path, field: str, value: str, expected: str) -> Config:
+def _stored_config(folder: pathlib.Path, field: str, value: str, expected: str, also: str = "") -> Config:
     stored_file = folder / "config.json"
     if not stored_file.is_file():
-        raise UserError(f"config.{field} is {value!r}: expected the folder of {expected}, with config.json")
+        raise UserError(f"config.{field} is {value!r}: expected the folder of {expected}, with config.json{also}")
     return config_lib.from_json(stored_file.read_text())
 
 
