@@ -1,9 +1,9 @@
 """A trained model as one file: its networks' variables in half precision, and the config that they go with."""
 
 import io
-import json
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -65,13 +65,15 @@ def read_model(path: pathlib.Path) -> tuple[Config, dict[str, Any], int]:
       UserError: The file is missing, damaged or no model.
     """
     try:
+        if path.exists() and not zipfile.is_zipfile(path):
+            raise ValueError("it is no .npz archive, or the end of it is missing")
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         config = config_lib.from_json(str(arrays.pop(_CONFIG)))
         step = int(arrays.pop(_STEP))
     except FileNotFoundError as error:
         raise UserError(f"model {path} does not exist: write one with `python -m dopi_jax export`") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read as a model ({error}): expected a file that `export` wrote") from error
     variables = {name: array.astype(np.float32) for name, array in arrays.items()}
     return config, traverse_util.unflatten_dict(variables, sep="/"), step

@@ -15,7 +15,7 @@ from dopi_jax import evaluation, predict
 from dopi_jax.config import Config, PredictionConfig
 from dopi_jax.data.images import network_input
 from dopi_jax.errors import UserError
-from dopi_jax.model_file import read_model, write_model
+from dopi_jax.model_file import read_model, shipped_models, write_model
 from dopi_jax.networks import network_variables
 from dopi_jax.trained_model import Model
 from dopi_jax.training import create_state
@@ -173,7 +173,13 @@ def test_what_is_no_model_is_told(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with zipfile.ZipFile(tmp_path / "empty.npz", "w"):
         pass
-    for name in ("text", "other", "empty"):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    whole = bytearray(shipped_models()["driving"].read_bytes())
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    whole[len(whole) // 2 : len(whole) // 2 + 2000] = bytes(2000)
+    (tmp_path / "damaged.npz").write_bytes(whole)
+    for name in ("text", "other", "empty", "array", "cut", "damaged"):
         with pytest.raises(UserError, match=rf"{name}.npz cannot be read as a model"):
             read_model(tmp_path / f"{name}.npz")
 
