@@ -7,7 +7,8 @@
 DATA as for configs/kitti_depthpose_small.py. Depth and pose networks read features that were trained on ImageNet; the depth
 network's encoder moves by a fifth of the learning rate, the pose network's not at all. The default is the preset ",modern"
 without the paper's masks ("basic,modern"); "full" is the paper's objective, with the values of the file named above.
-About half an hour for 1,500 steps on two CPU cores; docs/experiments.md has what comes out.
+1,500 steps took 39 minutes on two CPU cores beside other work: AbsRel 0.225 and a1 0.636 on the 25 Eigen frames of drive
+0052, 3-frame ATE 0.0163 on frames 600-800 of sequence 03 (straight ahead: 0.0084).
 """
 
 from dopi_jax.config import Config, apply_variant
