@@ -84,6 +84,14 @@ def compose_poses(c_from_b: chex.Array, b_from_a: chex.Array) -> chex.Array:
     return jnp.matmul(c_from_b, b_from_a, precision="highest")
 
 
+def cross_matrix(v: chex.Array) -> chex.Array:
+    """Returns [v]x, the matrices [..., 3, 3] whose product with a vector is the cross product of v [..., 3] and it."""
+    x, y, z = jnp.moveaxis(v, -1, 0)
+    zero = jnp.zeros_like(x)
+    rows = (zero, -z, y), (z, zero, -x), (-y, x, zero)
+    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def _check_rotation(rotation: str) -> str:
     if rotation not in ("euler", "quaternion", "so3"):
         raise UserError(f"rotation is {rotation!r}: expected 'euler', 'quaternion' or 'so3'")
@@ -154,9 +162,7 @@ def _matrix_from_so3(omega: chex.Array) -> chex.Array:
     angle = jnp.sqrt(jnp.where(is_small, 1.0, squared))
     sine = jnp.where(is_small, 1 - squared / 6, jnp.sin(angle) / angle)
     versine = jnp.where(is_small, 0.5 - squared / 24, (1 - jnp.cos(angle)) / (angle * angle))
-    x, y, z = omega
-    zero = jnp.zeros_like(x)
-    cross = jnp.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]])
+    cross = cross_matrix(omega)
     return jnp.eye(3) + sine * cross + versine * jnp.matmul(cross, cross, precision="highest")
 
 

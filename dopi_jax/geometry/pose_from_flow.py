@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from dopi_jax.geometry.camera import MIN_Z, backproject, pixel_grid, project, transform_points
-from dopi_jax.geometry.pose import compose_poses, invert_pose, pose_from_vector, vector_from_pose
+from dopi_jax.geometry.pose import compose_poses, cross_matrix, invert_pose, pose_from_vector, vector_from_pose
 
 _LEAST_SCALE = 0.5  # pixels: residuals below this count fully, however small the others are
 _WIDE_ITERATIONS = 3  # the first ones count residuals up to 8, 4 and 2 times as large: what is far off may still be right
@@ -70,14 +70,13 @@ def pose_from_flow(
         jacobian = _pixel_jacobian(moved, K)
         normal = jnp.einsum("nri,nrj,n->ij", jacobian, jacobian, cauchy, precision="highest")
         slope = jnp.einsum("nri,nr,n->i", jacobian, residuals, cauchy, precision="highest")
-        # In units that make the diagonal 1, translation in any unit of depth and rotation in radians count alike.
-        size = jnp.sqrt(jnp.diagonal(normal) + 1e-12)
-        firmness = prior * size**2
+        firmness = prior * jnp.diagonal(normal)
         of_pose = _pose_jacobian(pose)
         turned = vector_from_pose(compose_poses(pose, invert_pose(start)), "so3")[3:]
         from_start = jnp.concatenate([pose[:3, 3] - start[:3, 3], turned])
         normal = normal + jnp.einsum("ki,k,kj->ij", of_pose, firmness, of_pose, precision="highest")
         slope = slope + jnp.einsum("ki,k->i", of_pose, firmness * from_start, precision="highest")
+        # In units that make the diagonal 1, translation in any unit of depth and rotation in radians count alike.
         size = jnp.sqrt(jnp.diagonal(normal) + 1e-12)
         normal = normal / (size[:, None] * size) + _DAMPING * jnp.eye(6)
         change = -jnp.linalg.solve(normal, slope / size) / size
@@ -103,22 +102,13 @@ def _robust_scale(residuals: chex.Array, trust: chex.Array) -> chex.Array:
 def _pixel_jacobian(points: chex.Array, K: chex.Array) -> chex.Array:
     """How the pixels of points [N, 3] follow a small further motion (translation, rotation vector): [N, 2, 6]."""
     x, y, z = points[:, 0], points[:, 1], jnp.maximum(points[:, 2], MIN_Z)
-    zero = jnp.zeros_like(x)
-
-    def rows(*entries):
-        return jnp.stack([jnp.stack(row, axis=-1) for row in entries], axis=1)
-
     (fx, skew, _), (_, fy, _) = K[0], K[1]
-    of_position = rows(
-        (fx / z, skew / z, -(fx * x + skew * y) / z**2),
-        (zero, fy / z, -fy * y / z**2),
-    )
-    of_turn = rows((zero, z, -y), (-z, zero, x), (y, -x, zero))  # of the position: rotation vector x position
+    rows = (fx / z, skew / z, -(fx * x + skew * y) / z**2), (jnp.zeros_like(z), fy / z, -fy * y / z**2)
+    of_position = jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=1)
+    of_turn = -cross_matrix(points)  # of the position: rotation vector x position
     return jnp.concatenate([of_position, jnp.einsum("nri,nij->nrj", of_position, of_turn, precision="highest")], axis=-1)
 
 
 def _pose_jacobian(pose: chex.Array) -> chex.Array:
     """How a pose's translation and rotation vector follow a small further motion: [6, 6], the latter to first order."""
-    x, y, z = pose[:3, 3]
-    of_turn = jnp.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]])
-    return jnp.block([[jnp.eye(3), of_turn], [jnp.zeros((3, 3)), jnp.eye(3)]])
+    return jnp.block([[jnp.eye(3), -cross_matrix(pose[:3, 3])], [jnp.zeros((3, 3)), jnp.eye(3)]])
