@@ -37,4 +37,5 @@ def get_config(variant: str = "") -> Config:
     config.train.steps = 560
     config.train.average = 0.99
     config.prediction.keep_aspect = True
+    config.prediction.matched_motion = True
     return config

@@ -43,7 +43,8 @@ def network_batch(
 
     Args:
       batch: `frames` uint8 [B, 3, H, W, 3] at (t-1, t, t+1), `intrinsics` [B, 3, 3] in pixels of these frames, and `index`
-        [B], the global index of each sample, which is needed to augment only.
+        [B], the global index of each sample, which is needed to augment only; maybe `matches` [B, 2, N, 4], corners of the
+        target and where they are in each source, (x, y, x, y) in pixels of these frames.
       augment: Transform each sample at random.
       seed: Of the training; with the index it decides the transform.
       colour_jitter: Range of the random change of colours, as in `jitter_colours`, in what the networks see; the losses
@@ -52,14 +53,18 @@ def network_batch(
 
     Returns:
       `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], `intrinsics` [B, 3, 3]; where colours are
-      changed, also `seen_target` and `seen_sources`, what the networks see; with `splice`, also `cut`.
+      changed, also `seen_target` and `seen_sources`, what the networks see; with `splice`, also `cut`; and `matches`.
     """
-    frames, intrinsics = batch["frames"], batch["intrinsics"]
+    frames, intrinsics, matches = batch["frames"], batch["intrinsics"], batch.get("matches")
     if augment:
         transforms = jax.vmap(lambda index: draw_transform(seed, index, *frames.shape[2:4]))(batch["index"])
         frames, intrinsics = jax.vmap(transform_snippet)(frames, intrinsics, transforms)
+        if matches is not None:
+            matches = jax.vmap(lambda m, t: transform_matches(m, t, frames.shape[3]))(matches, transforms)
     images = frames.astype(jnp.float32) / 127.5 - 1
     made = {"target": images[:, 1], "sources": images[:, ::2], "intrinsics": intrinsics}
+    if matches is not None:
+        made["matches"] = matches
     if augment and colour_jitter > 0:
         seen = jax.vmap(lambda index, i: jitter_colours(i, seed, index, colour_jitter))(batch["index"], images)
         made |= {"seen_target": seen[:, 1], "seen_sources": seen[:, ::2]}
@@ -133,6 +138,14 @@ def transform_snippet(frames: chex.Array, K: chex.Array, transform: Transform) -
     K = jnp.where(transform.flip, geometry.flip_intrinsics(K, width), K)
     K = geometry.scale_intrinsics(K, *transform.scale)
     return moved, geometry.crop_intrinsics(K, *transform.offset)
+
+
+def transform_matches(matches: chex.Array, transform: Transform, width: int) -> chex.Array:
+    """Returns where the transform moves points (x, y, x, y), [..., 4] in pixels of frames of this width."""
+    points = matches.reshape(*matches.shape[:-1], 2, 2)
+    x = jnp.where(transform.flip, width - 1 - points[..., 0], points[..., 0])
+    moved = jnp.stack([x, points[..., 1]], axis=-1) * transform.scale - transform.offset
+    return moved.reshape(matches.shape)
 
 
 def _sample_axis(images: chex.Array, positions: chex.Array, axis: int) -> chex.Array:

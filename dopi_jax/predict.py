@@ -13,6 +13,7 @@ from dopi_jax.config import Config
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.networks import build_geometry, build_networks
 from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_sources
+from dopi_jax.objectives.matched_motion import match_motions
 from dopi_jax.objectives.motion import predict_motion
 
 Variables = Mapping[str, Any]
@@ -36,28 +37,34 @@ def make_predict_disparity(config: Config):
 def make_predict_poses(config: Config):
     """Returns a compiled function of a snippet batch -> source_from_target [B, 2, 4, 4].
 
-    The function takes variables, `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1] and K [B, 3, 3].
+    The function takes variables, `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], K [B, 3, 3], and
+    maybe `matches` [B, 2, N, 4], as `match_motions` takes them, which motion then follows.
     """
     networks = build_networks(config.model)
 
     @jax.jit
-    def predict(variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array) -> chex.Array:
-        depth = None
-        if config.model.pose_refinements:
+    def predict(
+        variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array, matches: chex.Array | None = None
+    ) -> chex.Array:
+        depth, K = None, learned_intrinsics(variables, K)
+        if config.model.pose_refinements or matches is not None:
             disparity = networks.depth.apply(variables["depth"], target)[0][..., 0]
             if config.loss.normalize_all_disparities:
                 disparity = losses.max_normalized_disparity(disparity)
             depth = 1 / disparity
-        return predict_motion(
+        poses = predict_motion(
             variables["pose"],
             target,
             sources,
             depth,
-            learned_intrinsics(variables, K),
+            K,
             pose_net=networks.pose,
             rotation=config.model.rotation,
             refinements=config.model.pose_refinements,
         )
+        if matches is None:
+            return poses
+        return match_motions(depth, matches, K, poses).source_from_target
 
     return predict
 
@@ -138,7 +145,7 @@ def make_view_snippets(config: Config):
     def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
         target, sources = batch["target"], batch["sources"]
         K = learned_intrinsics(variables, batch["intrinsics"])
-        return jax.vmap(view_one)(target, sources, K, geometry_of(variables, target, sources, K))
+        return jax.vmap(view_one)(target, sources, K, geometry_of(variables, target, sources, K, batch.get("matches")))
 
     return view
 

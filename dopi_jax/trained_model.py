@@ -14,6 +14,7 @@ from PIL import Image
 
 from dopi_jax import evaluation, losses, predict
 from dopi_jax.config import Config
+from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, snippet_input
 from dopi_jax.data.intrinsics import GUESSED_FIELD_OF_VIEW, check_intrinsics, intrinsics_from_field_of_view, scale_rows
 from dopi_jax.errors import UserError
@@ -90,7 +91,7 @@ class Model:
             found["depth"] = 1 / found["disparity"]
         if "pose" in self._variables and len(frames) > 1:
             K = scale_rows(self._intrinsics(K, size), seen_size[0] / size[0], seen_size[1] / size[1]).astype(np.float32)
-            to_next = self._motions(seen, K)
+            to_next = self._motions(frames, seen, K)
             found["poses"] = evaluation.chain(to_next).astype(np.float32)
             found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
         if "flow" in self._variables and len(frames) > 1:
@@ -124,12 +125,17 @@ class Model:
         check_intrinsics(K, "K", size)
         return K
 
-    def _motions(self, seen: np.ndarray, K: np.ndarray) -> np.ndarray:
+    def _motions(self, frames: np.ndarray, seen: np.ndarray, K: np.ndarray) -> np.ndarray:
         """The motions [N-1, 4, 4] from each frame's camera to the next one's."""
         Ks = np.tile(K, (_BATCH, 1, 1))
-        motions = _in_batches(
-            lambda i: self._predict_poses(self._variables, *snippet_input(seen, 1 + i), Ks), max(1, len(seen) - 2)
-        ).astype(np.float64)
+        fitted = self.config.prediction.matched_motion
+        matches = tracking.match_snippets(frames, seen.shape[1:3]) if fitted else None
+
+        def motions_of(places: np.ndarray) -> jax.Array:
+            found = None if matches is None else matches[places]
+            return self._predict_poses(self._variables, *snippet_input(seen, 1 + places), Ks, found)
+
+        motions = _in_batches(motions_of, max(1, len(seen) - 2)).astype(np.float64)
         # The very first frame is no target: it is reached from the second one.
         return np.concatenate([np.linalg.inv(motions[:1, 0]), motions[:, 1]])[: len(seen) - 1]
 

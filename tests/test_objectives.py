@@ -320,6 +320,35 @@ def test_what_a_vehicle_hardly_does_costs_where_it_has_a_weight(networks_and_bat
     np.testing.assert_allclose(loss - without, 2 * diagnostics["unlike_a_vehicle"], rtol=1e-4)
 
 
+def test_motion_and_depth_follow_matches_where_they_have_a_weight(networks_and_batch):
+    depth_net, pose_net, params, stats, batch = networks_and_batch
+    motion = geometry.pose_from_vector(jnp.array([0.0, 0.0, -0.4, 0.0, 0.02, 0.0]))
+    depth = 2 + jax.random.uniform(jax.random.key(4), (32, 64))
+    flow = geometry.rigid_flow(depth, batch["intrinsics"][0], motion)
+    pixels = geometry.pixel_grid(32, 64)
+    matches = jnp.concatenate([pixels, pixels + flow], axis=-1)[2:-2:4, 2:-2:4].reshape(-1, 4)
+    batch = batch | {"matches": jnp.tile(matches, (2, 2, 1, 1))}
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def objective(of_motion, of_depth):
+        config = LossConfig(occlusion=False, matched_motion=of_motion, matched_depth=of_depth)
+        return jax.value_and_grad(depth_pose_objective, has_aux=True)(
+            params, stats, batch, depth_net=depth_net, pose_net=pose_net, rotation="euler", config=config
+        )
+
+    (loss, (_, diagnostics)), slope = objective(1.0, 0.0)
+    (with_depth, _), of_both = objective(1.0, 0.5)
+    assert diagnostics["matched"] == 1.0
+    np.testing.assert_allclose(with_depth - loss, 0.5 * diagnostics["matched_depth_error"], rtol=1e-4)
+    (twice, _), _ = objective(2.0, 0.0)
+    np.testing.assert_allclose(twice - loss, diagnostics["motion_difference"], rtol=1e-4)
+    # What the points tell of depth is no matter of the pose network's.
+    for one, same in zip(*(jax.tree.leaves(s["pose"]) for s in (slope, of_both)), strict=True):
+        np.testing.assert_allclose(one, same, rtol=1e-3, atol=1e-6)
+    of_depth = (jax.tree.leaves(s["depth"]) for s in (slope, of_both))
+    assert any(np.abs(a - b).max() > 1e-6 for a, b in zip(*of_depth, strict=True))
+
+
 def test_one_unit_for_all_disparities_in_a_batch(networks_and_batch):
     """D9: depth and motion do not change when a sample's disparities are scaled, also where motion is refined by depth."""
     _, pose_net, params, stats, batch = networks_and_batch

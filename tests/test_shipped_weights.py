@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import dopi_jax
-from dopi_jax import evaluation
+from dopi_jax import evaluation, formats
 from dopi_jax.data.images import read_image
+from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.velodyne import eigen_test_images
 from dopi_jax.model_file import shipped_models
 
@@ -33,11 +34,15 @@ def test_depth_of_unseen_frames(driving, shared):
     assert np.mean([m["abs_rel"] for m in metrics]) < 0.28  # a depth per row, fitted on them, has 0.33
 
 
-def test_motion_goes_forward(driving, shared):
-    frames = sorted((shared / "data/kitti_odometry/sequences/03").glob("image_*/*"))[640:646]
-    K = np.array([[721.5, 0, 609.6], [0, 721.5, 172.9], [0, 0, 1]])
-    poses = driving(np.stack([read_image(frame) for frame in frames]), K).poses
-    steps = np.diff(poses[:, :3, 3], axis=0)
-    assert (steps[:, 2] > 0).all()
-    assert np.abs(steps[:, :2]).max() < 0.3 * steps[:, 2].min()
+def test_motion_of_unseen_frames(driving, shared):
+    (sequence,) = select_sequences(shared / "data", "kitti_odometry:03[750:762]")  # a turn
+    truth = formats.read_kitti_poses(shared / "data/kitti_odometry/poses/03.txt")[list(sequence.numbers)]
+    frames = np.stack([read_image(frame) for frame in sequence.frames])
+    poses = driving(frames, sequence.intrinsics_at(frames.shape[1:3])).poses
+    ate, rotation = evaluation.sliding_snippet_ate(truth, poses, 3)
+    straight, turning = evaluation.snippet_ate(
+        evaluation.trajectory_snippets(truth, 3), evaluation.straight_ahead_baseline(3)
+    )
+    assert np.mean(ate) < 0.75 * np.mean(straight)
+    assert np.degrees(np.mean(rotation)) < 0.06 < 0.1 * np.degrees(np.mean(turning))
 

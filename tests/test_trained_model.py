@@ -7,12 +7,14 @@ import sys
 import zipfile
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import dopi_jax
-from dopi_jax import evaluation, predict
+from dopi_jax import evaluation, geometry, predict
 from dopi_jax.config import Config, PredictionConfig
+from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import read_model, shipped_models, write_model
@@ -99,6 +101,23 @@ def test_frames_of_any_shape_may_keep_it(trained, size, expected):
     keeping = dataclasses.replace(config, prediction=PredictionConfig(keep_aspect=True))
     assert Model(keeping, variables, 0)._network_size(size) == expected
     assert Model(config, variables, 0)._network_size(size) == (HEIGHT, WIDTH)
+
+
+def test_motion_may_follow_corners(trained, frames, monkeypatch):
+    config, variables = trained
+    motion = geometry.pose_from_vector(jnp.array([0.1, 0.0, -1.0, 0.0, 0.02, 0.01]))
+    depth = 4 + 10 * jax.random.uniform(jax.random.key(1), (HEIGHT, WIDTH))
+    pixels = geometry.pixel_grid(HEIGHT, WIDTH)
+    ends = pixels + geometry.rigid_flow(depth, jnp.asarray(K, jnp.float32), motion)
+    to_next = np.asarray(jnp.concatenate([pixels, ends], axis=-1)[3::6, 3::6].reshape(-1, 4))
+    of_target = tracking.matches_around(to_next, to_next)
+    monkeypatch.setattr(tracking, "match_snippets", lambda frames, size: np.stack([of_target] * (len(frames) - 2)))
+    following = dataclasses.replace(config, prediction=PredictionConfig(matched_motion=True))
+    poses = Model(following, variables, 0)(frames, K).poses
+    steps = np.linalg.inv(poses[1:]) @ poses[:-1]
+    np.testing.assert_allclose(steps[:, :3, :3], np.tile(motion[:3, :3], (4, 1, 1)), atol=2e-3)
+    directions = steps[:, :3, 3] / np.linalg.norm(steps[:, :3, 3], axis=1, keepdims=True)
+    np.testing.assert_allclose(directions, np.tile(motion[:3, 3] / np.linalg.norm(motion[:3, 3]), (4, 1)), atol=0.01)
 
 
 def test_one_frame_has_depth_alone_and_two_have_motion(model, frames):

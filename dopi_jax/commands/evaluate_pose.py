@@ -10,6 +10,7 @@ from tqdm import tqdm
 from dopi_jax import evaluation, formats, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut
+from dopi_jax.data import tracking
 from dopi_jax.data.images import read_image, snippet_input
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import Sequence
@@ -125,9 +126,13 @@ def _predict_motions(run: EvaluationRun, frames: np.ndarray, K: np.ndarray) -> n
     """The motions [N-2, 2, 4, 4] from every inner frame of uint8 [N, H, W, 3] to its neighbours; K is [3, 3]."""
     intrinsics = np.tile(K, (_BATCH, 1, 1))
     predict_poses = predict.make_predict_poses(run.config)
+    matches = None
+    if run.config.prediction.matched_motion:
+        matches = tracking.match_snippets(frames, run.image_size, functools.partial(tqdm, unit="frame"))
 
     def motions(places: np.ndarray) -> np.ndarray:
-        return predict_poses(run.variables, *snippet_input(frames, 1 + places), intrinsics)
+        found = None if matches is None else matches[places]
+        return predict_poses(run.variables, *snippet_input(frames, 1 + places), intrinsics, found)
 
     progress = functools.partial(tqdm, unit="batch")
     return predict.in_batches(motions, len(frames) - 2, _BATCH, progress).astype(np.float64)

@@ -62,6 +62,7 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
         batch_size=config.train.batch_size,
         seed=config.train.seed,
         cache=data.cache,
+        matches=config.loss.needs_matches,
         max_bad_frames=data.max_bad_frames,
     )
     print(

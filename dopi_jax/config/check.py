@@ -60,7 +60,7 @@ def check(config: Config) -> None:
     for name, value in shares.items():
         if not 0 <= value < 1:
             raise UserError(f"config.{name} is {value}: expected 0 or more and less than 1")
-    for name in ("consistency", "vehicle_motion"):
+    for name in ("consistency", "vehicle_motion", "matched_motion", "matched_depth"):
         if not 0 <= getattr(config.loss, name) < math.inf:
             raise UserError(f"config.loss.{name} is {getattr(config.loss, name)}: expected a weight, 0 or more")
     if config.model.pose_refinements < 0:

@@ -85,11 +85,18 @@ class LossConfig(ReconstructionConfig):
     full_size: bool = False  # disparities of all scales are enlarged and compared with images of full size
     consistency: float = 0.0  # weight of the contradiction between the depths of target and sources
     vehicle_motion: float = 0.0  # weight of what a car hardly does: move sideways or upwards, change its speed at once
+    matched_motion: float = 0.0  # weight of the pose network's difference to the motion of matched corners, which warps
+    matched_depth: float = 0.0  # weight of the difference of depth to that of these corners, by the same motion
 
     @property
     def needs_source_depth(self) -> bool:
         """Whether the depth of the sources enters at all."""
         return self.occlusion or self.consistency > 0
+
+    @property
+    def needs_matches(self) -> bool:
+        """Whether corners followed between frames enter at all."""
+        return self.matched_motion > 0 or self.matched_depth > 0
 
 
 @dataclass
@@ -151,6 +158,7 @@ class PredictionConfig:
     mirrored_pass: bool = False  # disparity is the mean of that of the image and of its mirror image; takes twice as long
     # frames of any shape are resized to as many pixels as in training, without stretching them; else to height x width
     keep_aspect: bool = False
+    matched_motion: bool = False  # motion is fitted to corners followed from frame to frame, the networks give its scale
 
 
 @dataclass

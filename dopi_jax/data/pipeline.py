@@ -5,7 +5,8 @@ run that starts at step k sees what an uninterrupted run would have seen. Which 
 the speed.
 
 A batch is a dict of numpy arrays: `frames` uint8 [B, 3, H, W, 3] at (t-1, t, t+1), `intrinsics` float32 [B, 3, 3] in pixels
-of these frames, `index` uint32 [B], the samples' global indices. `dopi_jax.augment` makes of it what the networks take.
+of these frames, `index` uint32 [B], the samples' global indices, and, if asked for, `matches` float32 [B, 2, N, 4], corners
+of the target and where they are in t-1 and t+1, (x, y, x, y) in pixels. `dopi_jax.augment` makes of it what networks take.
 """
 
 import importlib.util
@@ -35,6 +36,7 @@ class TrainingInput:
         batch_size: int,
         seed: int,
         cache: bool = True,
+        matches: bool = False,
         max_bad_frames: float = 0.01,
     ):
         """Sets up the input; nothing is read yet.
@@ -45,6 +47,7 @@ class TrainingInput:
           batch_size: Snippets a batch.
           seed: Of the order.
           cache: Keep decoded frames in memory if all of them fit into 4 GiB.
+          matches: Follow corners from frame to frame.
           max_bad_frames: Share of the frames, from 0 to 1, that may be unreadable.
 
         Raises:
@@ -52,9 +55,8 @@ class TrainingInput:
         """
         snippets = all_snippets(sequences)
         order = ShuffledOrder(len(snippets), seed)
-        self.reader = SnippetReader(snippets, size, order, cache=cache, max_bad_frames=max_bad_frames)
+        self.reader = SnippetReader(snippets, size, order, cache=cache, matches=matches, max_bad_frames=max_bad_frames)
         self._sequences = sequences
-        self._size = size
         self._batch_size = batch_size
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
@@ -67,7 +69,7 @@ class TrainingInput:
           UserError: From the iterator, too many frames cannot be read.
         """
         indices = range(start_step * self._batch_size, _ENDLESS)
-        return _load(self._sequences, self.reader, indices, self._batch_size, self._size)
+        return _load(self._sequences, self.reader, indices, self._batch_size)
 
     def index_batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Returns the same batches as `snippet` int32 [B] and `index` uint32 [B], for frames that are in memory already.
@@ -81,7 +83,12 @@ class TrainingInput:
 
 
 def validation_batches(
-    sequences: list[Sequence], size: tuple[int, int], batch_size: int, at_most: int | None = None
+    sequences: list[Sequence],
+    size: tuple[int, int],
+    batch_size: int,
+    at_most: int | None = None,
+    *,
+    matches: bool = False,
 ) -> Iterator[Batch]:
     """Returns snippets once and in order; those that do not fill the last batch are left out.
 
@@ -90,6 +97,7 @@ def validation_batches(
       size: (height, width) in pixels that frames are resized to.
       batch_size: Snippets a batch.
       at_most: Number of batches, of snippets spread evenly over all; None for every snippet.
+      matches: Follow corners from frame to frame.
 
     Raises:
       UserError: There are fewer snippets than a batch takes; later, from the iterator, none can be read.
@@ -99,16 +107,14 @@ def validation_batches(
     if at_most is not None and at_most * batch_size < len(snippets):
         chosen = np.arange(at_most * batch_size) * len(snippets) // (at_most * batch_size)
     # Training goes on whatever is wrong with what it is measured on.
-    reader = SnippetReader(snippets, size, GivenOrder(chosen), max_bad_frames=1.0)
-    return _load(sequences, reader, range(len(chosen)), batch_size, size)
+    reader = SnippetReader(snippets, size, GivenOrder(chosen), matches=matches, max_bad_frames=1.0)
+    return _load(sequences, reader, range(len(chosen)), batch_size)
 
 
-def _load(
-    sequences: list[Sequence], reader: SnippetReader, indices: range, batch_size: int, size: tuple[int, int]
-) -> Iterator[Batch]:
+def _load(sequences: list[Sequence], reader: SnippetReader, indices: range, batch_size: int) -> Iterator[Batch]:
     prepared = all(isinstance(frame, PreparedFrame) for sequence in sequences for frame in sequence.frames)
     if prepared or importlib.util.find_spec("tensorflow") is None:
         return grain_loader.load_batches(reader.sample, indices, batch_size)
     from dopi_jax.data import tf_loader  # TensorFlow takes seconds to import
 
-    return tf_loader.load_batches(reader.sample, indices, batch_size, size)
+    return tf_loader.load_batches(reader.sample, indices, batch_size, reader.empty_sample())

@@ -1,5 +1,6 @@
 """Snippets by index as arrays; a frame that cannot be read costs its snippets, not the training."""
 
+import itertools
 import threading
 import warnings
 from collections.abc import Sequence as ListOf
@@ -13,6 +14,7 @@ from dopi_jax.data.images import read_image
 from dopi_jax.data.order import GivenOrder, ShuffledOrder
 from dopi_jax.data.snippets import Frame, Sequence, Snippet
 from dopi_jax.data.sources.prepared import PreparedFrame
+from dopi_jax.data.tracking import CORNERS, match, matches_around
 from dopi_jax.errors import UserError
 
 CACHE_BYTES = 4 * 2**30
@@ -26,11 +28,13 @@ class ResidentFrames(NamedTuple):
       frames: uint8 [N, H, W, 3].
       snippets: int32 [S, 3], the frames (t-1, t, t+1) of each snippet.
       intrinsics: float32 [S, 3, 3] in pixels of these frames.
+      matches: float32 [S, 2, N, 4], as in a sample; None unless asked for.
     """
 
     frames: np.ndarray
     snippets: np.ndarray
     intrinsics: np.ndarray
+    matches: np.ndarray | None = None
 
 
 class SnippetReader:
@@ -47,6 +51,7 @@ class SnippetReader:
         order: ShuffledOrder | GivenOrder,
         *,
         cache: bool = False,
+        matches: bool = False,
         max_bad_frames: float = 0.01,
     ):
         """Sets up the reader; nothing is read yet.
@@ -56,6 +61,7 @@ class SnippetReader:
           size: (height, width) in pixels that frames are resized to.
           order: Which snippet is due when.
           cache: Keep decoded frames in memory if all of them fit into 4 GiB.
+          matches: Follow corners from frame to frame; what was found is kept in memory.
           max_bad_frames: Share of the frames, from 0 to 1, that may be unreadable.
         """
         self._snippets = snippets
@@ -65,6 +71,8 @@ class SnippetReader:
         self._frames = list(dict.fromkeys(frame for snippet in snippets for frame in snippet.frames))
         self._keep = cache and len(self._frames) * size[0] * size[1] * 3 <= CACHE_BYTES
         self._kept: dict[Frame, np.ndarray] = {}
+        self._with_matches = matches
+        self._matches: dict[tuple[Frame, Frame], np.ndarray] = {}
         self._bad: dict[Frame, UserError] = {}
         self._lock = threading.Lock()
         self._bad_at_most = max_bad_frames * len(self._frames)
@@ -81,7 +89,8 @@ class SnippetReader:
           global_index: How many samples came before this one in the whole training.
 
         Returns:
-          `frames` uint8 [3, H, W, 3] at (t-1, t, t+1), `intrinsics` float32 [3, 3], and `index`, uint32.
+          `frames` uint8 [3, H, W, 3] at (t-1, t, t+1), `intrinsics` float32 [3, 3], `index`, uint32, and, if asked for,
+          `matches` float32 [2, N, 4] of the target with t-1 and t+1, as `tracking.matches_around` returns them.
 
         Raises:
           UserError: More frames are unreadable than may be, or no snippet is whole.
@@ -90,8 +99,19 @@ class SnippetReader:
             snippet = self._snippets[index]
             frames = [self._read(frame, snippet) for frame in snippet.frames]
             if all(frame is not None for frame in frames):
-                return {"frames": np.stack(frames), "intrinsics": self._intrinsics[index], "index": np.uint32(global_index)}
+                matches = {"matches": self._match(snippet, frames)} if self._with_matches else {}
+                known = {"intrinsics": self._intrinsics[index], "index": np.uint32(global_index)}
+                return {"frames": np.stack(frames), **known, **matches}
         raise self._none_readable()
+
+    def empty_sample(self) -> dict[str, np.ndarray]:
+        """Returns a sample of zeros."""
+        sample = {
+            "frames": np.zeros((3, *self._size, 3), np.uint8),
+            "intrinsics": np.zeros((3, 3), np.float32),
+            "index": np.uint32(0),
+        }
+        return sample | ({"matches": np.zeros((2, CORNERS, 4), np.float32)} if self._with_matches else {})
 
     def place(self, global_index: int) -> dict[str, np.ndarray]:
         """Returns a sample as indices into `read_all`'s frames: `snippet`, int32, and `index`, uint32."""
@@ -115,7 +135,20 @@ class SnippetReader:
                     frames[index] = pixels
         row_of = {frame: index for index, frame in enumerate(self._frames)}
         snippets = np.array([[row_of[frame] for frame in snippet.frames] for snippet in self._snippets], np.int32)
-        return ResidentFrames(frames, snippets, self._intrinsics)
+        matches = None
+        if self._with_matches:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                found = pool.map(lambda snippet, rows: self._match(snippet, frames[rows]), self._snippets, snippets)
+                matches = np.stack(list(tqdm(found, total=len(snippets), desc="following corners", unit="snippet")))
+        return ResidentFrames(frames, snippets, self._intrinsics, matches)
+
+    def _match(self, snippet: Snippet, frames: ListOf[np.ndarray]) -> np.ndarray:
+        """The matches of a snippet's target with both sources."""
+        pairs = list(itertools.pairwise(zip(snippet.frames, frames, strict=True)))
+        for (first, its_pixels), (second, pixels) in pairs:
+            if (first, second) not in self._matches:
+                self._matches[first, second] = match(its_pixels, pixels)
+        return matches_around(*(self._matches[first, second] for (first, _), (second, _) in pairs))
 
     def _none_readable(self) -> UserError:
         return UserError(f"none of the {len(self._snippets)} snippets can be read: {next(iter(self._bad.values()))}")

@@ -15,7 +15,7 @@ Sample = dict[str, np.ndarray]
 
 
 def load_batches(
-    read: Callable[[int], Sample], indices: range, batch_size: int, size: tuple[int, int]
+    read: Callable[[int], Sample], indices: range, batch_size: int, empty: Sample
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields samples in batches, read in parallel and ahead.
 
@@ -23,27 +23,27 @@ def load_batches(
       read: Global index -> sample, as `SnippetReader.sample` gives it.
       indices: The global indices, rising by 1; those that do not fill the last batch are left out.
       batch_size: Samples a batch.
-      size: (height, width) of the frames.
+      empty: A sample of zeros, which says what a sample has, in which shape and type.
 
     Raises:
       UserError: From the iterator, whatever `read` raises.
     """
     errors: list[UserError] = []
 
-    def read_in_tf(index: np.int64) -> tuple[np.ndarray, np.ndarray, np.uint32, np.bool]:
+    def read_in_tf(index: np.int64) -> tuple[np.ndarray, ...]:
         # An exception thrown inside tf.data would be logged by TensorFlow, traceback and all, and arrive as one of its own.
         try:
             sample = read(int(index))
-            return sample["frames"], sample["intrinsics"], sample["index"], np.True_
+            return *(sample[name] for name in empty), np.True_
         except UserError as error:
             errors.append(error)
-            return np.zeros((3, *size, 3), np.uint8), np.zeros((3, 3), np.float32), np.uint32(0), np.False_
+            return *empty.values(), np.False_
 
     def as_dict(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        types = (tf.uint8, tf.float32, tf.uint32, tf.bool)
-        values = tf.numpy_function(read_in_tf, [index], types, stateful=False)
-        shapes = {"frames": (3, *size, 3), "intrinsics": (3, 3), "index": (), "readable": ()}
-        return {name: tf.ensure_shape(value, shapes[name]) for name, value in zip(shapes, values, strict=True)}
+        types = [tf.as_dtype(value.dtype) for value in empty.values()]
+        *values, readable = tf.numpy_function(read_in_tf, [index], [*types, tf.bool], stateful=False)
+        shaped = {n: tf.ensure_shape(value, empty[n].shape) for n, value in zip(empty, values, strict=True)}
+        return shaped | {"readable": tf.ensure_shape(readable, ())}
 
     def batches() -> Generator[dict[str, np.ndarray], None, None]:
         samples = tf.data.Dataset.range(indices.start, indices.stop).map(as_dict, num_parallel_calls=tf.data.AUTOTUNE)

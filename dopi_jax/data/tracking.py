@@ -5,7 +5,10 @@ are pixels.
 """
 
 import contextlib
+import itertools
 import pathlib
+import warnings
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +19,8 @@ from dopi_jax.data.images import read_image
 
 WIDTH = 640  # pixels that frames are tracked at: a corner is found again within a few tenths of a pixel
 
-_CORNERS = 400
+CORNERS = 400  # of a frame, at most
+NO_MATCHES = np.full((CORNERS, 4), np.nan, np.float32)
 _ROUND_TRIP = 1.0  # pixels that a corner may miss itself by, followed there and back
 _HOMOGRAPHY_TOLERANCE = 1.0  # pixels, some times the error of a track
 _FEWEST_TRACKS = 20  # a homography through fewer says nothing
@@ -61,6 +65,61 @@ class Tracks(NamedTuple):
         return np.nan if homography is None else float(inliers.mean())
 
 
+def match(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Follows corners from one frame of a video to the next.
+
+    Args:
+      first: uint8 [height, width, 3], RGB.
+      second: likewise, of the same size.
+
+    Returns:
+      float32 [CORNERS, 4]: (x, y) in the first and in the second frame, in pixels; NaN where there are fewer.
+    """
+    tracks = track(*(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)))
+    matches = NO_MATCHES.copy()
+    matches[: len(tracks.start)] = np.concatenate([tracks.start, tracks.end], axis=1)
+    return matches
+
+
+def match_snippets(
+    frames: np.ndarray, size: tuple[int, int], progress: Callable[[Iterable], Iterable] = iter
+) -> np.ndarray | None:
+    """Follows corners from each frame of a video to its neighbours, at the width that suits it.
+
+    Args:
+      frames: uint8 [N, H, W, 3], RGB.
+      size: (height, width) of the frames in whose pixels the matches are wanted.
+      progress: Goes through the frames, and may show how far it has come.
+
+    Returns:
+      float32 [N-2, 2, CORNERS, 4], of every inner frame with both neighbours, as `matches_around` returns them; of two
+      frames [1, 2, CORNERS, 4], of the second with the first and with none. None, with a warning, where OpenCV is missing.
+    """
+    if not cv2.is_installed():
+        warnings.warn("OpenCV is not installed: motion is that of the networks alone, less exact", stacklevel=2)
+        return None
+    height = max(1, round(WIDTH * frames.shape[1] / frames.shape[2]))
+    zoom = np.float32([size[1] / WIDTH, size[0] / height] * 2)
+    before, found = None, []
+    for frame in progress(frames):
+        frame = np.asarray(Image.fromarray(frame).resize((WIDTH, height), Image.Resampling.BILINEAR))
+        if before is not None:
+            found.append((match(before, frame) + np.float32(0.5)) * zoom - np.float32(0.5))
+        before = frame
+    found += [NO_MATCHES] * (2 - len(found))
+    return np.stack([matches_around(*pair) for pair in itertools.pairwise(found)])
+
+
+def matches_around(to_target: np.ndarray, to_next: np.ndarray) -> np.ndarray:
+    """Returns the matches of a target with both of its sources, float32 [2, CORNERS, 4], from those of both pairs of frames.
+
+    Args:
+      to_target: From t-1 to t, as `match` returns them.
+      to_next: From t to t+1.
+    """
+    return np.stack([to_target[:, [2, 3, 0, 1]], to_next])
+
+
 def read_grey(path: str | pathlib.Path, width: int) -> np.ndarray:
     """Reads a frame as grey, resized to a width and of its own aspect.
 
@@ -96,7 +155,7 @@ def track(first: np.ndarray, second: np.ndarray) -> Tracks:
     """
     width = first.shape[1]
     second = _with_brightness_of(first, second)
-    corners = cv2.goodFeaturesToTrack(first, _CORNERS, qualityLevel=0.005, minDistance=width / 80)
+    corners = cv2.goodFeaturesToTrack(first, CORNERS, qualityLevel=0.005, minDistance=width / 80)
     if corners is None:
         return Tracks(np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32), 0, width)
     options = {"winSize": (15, 15), "maxLevel": 4}

@@ -43,6 +43,7 @@ from dopi_jax.geometry.other_occlusion_rules import (
 # Poses.
 from dopi_jax.geometry.pose import compose_poses, invert_pose, pose_from_vector, vector_from_pose
 from dopi_jax.geometry.pose_from_flow import pose_from_flow
+from dopi_jax.geometry.pose_from_matches import MatchedMotion, pose_from_matches
 
 # Sampling and warping.
 from dopi_jax.geometry.sampling import bilinear_sample
@@ -50,6 +51,7 @@ from dopi_jax.geometry.warp import rigid_flow, warp_by_depth, warp_by_flow
 
 __all__ = [
     "MIN_Z",
+    "MatchedMotion",
     "OcclusionMasks",
     "backproject",
     "bilinear_sample",
@@ -63,6 +65,7 @@ __all__ = [
     "occlusion_masks",
     "pixel_grid",
     "pose_from_flow",
+    "pose_from_matches",
     "pose_from_vector",
     "project",
     "range_map_mask",

@@ -12,6 +12,7 @@ from dopi_jax import geometry, losses
 from dopi_jax.config import LossConfig
 from dopi_jax.models import DepthNet, PoseNet
 from dopi_jax.models.layers import upsample_bilinear
+from dopi_jax.objectives.matched_motion import follow_matches, match_motions
 from dopi_jax.objectives.motion import predict_motion
 from dopi_jax.objectives.pixel_choice import choose_pixels, sources_loss
 from dopi_jax.objectives.reconstruction import (
@@ -135,7 +136,8 @@ def depth_pose_objective(
       batch_stats: {"depth": ...}, the running statistics of batch normalisation; {} if the network has none.
       batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3]; and, where the networks are
         to see other colours than the losses compare, `seen_target` and `seen_sources`; and
-        `cut`, where the depth network is to see spliced images.
+        `cut`, where the depth network is to see spliced images; and `matches` [B, 2, N, 4], as `match_motions` takes them,
+        where motion or depth are to follow them.
       depth_net: The depth network.
       pose_net: The pose network.
       rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
@@ -179,7 +181,20 @@ def depth_pose_objective(
         refinements=refinements,
     )
 
-    total = jnp.zeros(())
+    total, of_matches = jnp.zeros(()), {}
+    if config.needs_matches:
+        views = match_motions(1 / finest_disparity, batch["matches"], batch["intrinsics"], poses)
+        matched_poses, differences = jax.vmap(jax.vmap(follow_matches))(poses, views)
+        of_matches = {
+            "matched": jnp.mean(views.is_reliable),
+            "motion_difference": jnp.mean(differences),
+            "matched_depth_error": jnp.mean(views.depth_error),
+        }
+        total += config.matched_motion * of_matches["motion_difference"]
+        total += config.matched_depth * of_matches["matched_depth_error"]
+    network_poses = poses
+    if config.matched_motion > 0:
+        poses = matched_poses
     for scale, (disparity, of_sources) in enumerate(zip(disparities[: config.scales], source_disparities, strict=False)):
         factor = 1 if config.full_size else 2**scale
         if config.full_size:
@@ -198,9 +213,9 @@ def depth_pose_objective(
         )
         total += jnp.mean(loss)
         if scale == 0:
-            finest = jax.tree.map(jnp.mean, diagnostics)
+            finest = jax.tree.map(jnp.mean, diagnostics) | jax.lax.stop_gradient(of_matches)
     if config.vehicle_motion > 0:
-        unlike = jnp.mean(jax.vmap(losses.unlike_a_vehicle)(poses))
+        unlike = jnp.mean(jax.vmap(losses.unlike_a_vehicle)(network_poses))
         total += config.vehicle_motion * unlike
         finest["unlike_a_vehicle"] = unlike
     # The same structure as what came in: a state that changes it would compile the step twice.

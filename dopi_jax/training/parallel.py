@@ -71,8 +71,8 @@ def gathered(
 
     Args:
       batches: `snippet` and `index`, split.
-      resident: `frames` uint8 [N, H, W, 3], `snippets` int32 [S, 3] and `intrinsics` [S, 3, 3], as
-        `dopi_jax.data.reader.ResidentFrames` has them.
+      resident: `frames` uint8 [N, H, W, 3], `snippets` int32 [S, 3], `intrinsics` [S, 3, 3] and maybe `matches`
+        [S, 2, N, 4], as `dopi_jax.data.reader.ResidentFrames` has them.
     """
     resident = replicate(resident)
     on_all = jax.pmap(gather_snippets, axis_name=AXIS, in_axes=(None, 0))
@@ -87,12 +87,13 @@ def gather_snippets(resident: dict[str, jax.Array], batch: dict[str, jax.Array])
       batch: `snippet` and `index` [B].
 
     Returns:
-      `frames` [B, 3, H, W, 3], `intrinsics` [B, 3, 3] and `index` [B].
+      `frames` [B, 3, H, W, 3], `intrinsics` [B, 3, 3], `index` [B], and `matches` [B, 2, N, 4] where there are some.
     """
     return {
         "frames": resident["frames"][resident["snippets"][batch["snippet"]]],
         "intrinsics": resident["intrinsics"][batch["snippet"]],
         "index": batch["index"],
+        **({} if resident.get("matches") is None else {"matches": resident["matches"][batch["snippet"]]}),
     }
 
 

@@ -32,6 +32,7 @@ CALLS = {
     "occlusion_masks": (geometry.occlusion_masks, (DEPTH, DEPTH, K, EYE)),
     "pixel_grid": (lambda: geometry.pixel_grid(H, W), ()),
     "pose_from_flow": (geometry.pose_from_flow, (DEPTH, 0.01 * GRID, K, jnp.ones((H, W)), EYE)),
+    "pose_from_matches": (geometry.pose_from_matches, (GRID.reshape(-1, 2), 0.9 * GRID.reshape(-1, 2), K)),
     "pose_from_vector": (geometry.pose_from_vector, (jnp.zeros(6),)),
     "project": (geometry.project, (geometry.backproject(DEPTH, K), K)),
     "range_map_mask": (geometry.range_map_mask, (0.3 * GRID,)),
