@@ -5,6 +5,8 @@ import importlib.util
 import os
 from typing import Any
 
+from dopi_jax.errors import UserError
+
 # Damaged videos are told of in one sentence of ours, not in FFmpeg's words on stderr as well.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
@@ -16,6 +18,10 @@ def is_installed() -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    import cv2
-
+    try:
+        import cv2
+    except ImportError as error:
+        raise UserError(
+            "this needs OpenCV, which is not installed: install it by 'pip install opencv-python-headless'"
+        ) from error
     return getattr(cv2, name)

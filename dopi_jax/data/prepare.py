@@ -21,9 +21,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from dopi_jax import opencv
 from dopi_jax.data.images import read_image
 from dopi_jax.data.snippets import Frame, Sequence, count_snippets
 from dopi_jax.data.sources import prepared
+from dopi_jax.data.sources.prepared_matches import FILE, follow_corners, write_matches
 from dopi_jax.errors import UserError
 
 PAPER_SNIPPETS = {"KITTI, training": 33_657, "KITTI, validation": 11_055, "Cityscapes": 62_049}
@@ -83,6 +85,8 @@ def prepare_set(
         failed = _stage(sequences, size, work, encoding)
         kept = [_without(sequence, failed) for sequence in sequences]
         _write_records(kept, sequences, size, work, encoding)
+        if opencv.is_installed():
+            write_matches(work / FILE, follow_corners(kept, _staged_files(sequences, work)))
         manifest = _manifest(kept, summary, failed)
         (work / prepared.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(work / "staged")
@@ -174,7 +178,7 @@ def _write_records(
     """Makes the data set of the staged files, in the order of the sequences."""
     import tensorflow_datasets as tfds  # takes a second to import
 
-    file_of = {frame: i for i, frame in enumerate(frame for sequence in staged for frame in sequence.frames)}
+    file_of = _staged_files(staged, work)
 
     class Frames(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         name = prepared.DATASET.parts[0]
@@ -205,7 +209,7 @@ def _write_records(
                     yield (
                         record,
                         {
-                            "image": io.BytesIO((work / "staged" / f"{file_of[frame]}").read_bytes()),
+                            "image": io.BytesIO(file_of[frame].read_bytes()),
                             "sequence": sequence.name,
                             "number": number,
                             "intrinsics": sequence.intrinsics_at(size),
@@ -218,6 +222,11 @@ def _write_records(
     builder = Frames(data_dir=work, file_format="array_record")
     with contextlib.redirect_stdout(io.StringIO()):  # it tells where the unfinished set lies
         builder.download_and_prepare()
+
+
+def _staged_files(staged: list[Sequence], work: pathlib.Path) -> dict[Frame, pathlib.Path]:
+    frames = (frame for sequence in staged for frame in sequence.frames)
+    return {frame: work / "staged" / f"{index}" for index, frame in enumerate(frames)}
 
 
 def _manifest(sequences: list[Sequence], request: dict[str, Any], failed: dict[Frame, str]) -> dict[str, Any]:

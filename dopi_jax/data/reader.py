@@ -14,6 +14,7 @@ from dopi_jax.data.images import read_image
 from dopi_jax.data.order import GivenOrder, ShuffledOrder
 from dopi_jax.data.snippets import Frame, Sequence, Snippet
 from dopi_jax.data.sources.prepared import PreparedFrame
+from dopi_jax.data.sources.prepared_matches import stored_matches
 from dopi_jax.data.tracking import CORNERS, match, matches_around
 from dopi_jax.errors import UserError
 
@@ -147,7 +148,10 @@ class SnippetReader:
         pairs = list(itertools.pairwise(zip(snippet.frames, frames, strict=True)))
         for (first, its_pixels), (second, pixels) in pairs:
             if (first, second) not in self._matches:
-                self._matches[first, second] = match(its_pixels, pixels)
+                stored = None
+                if isinstance(first, PreparedFrame) and snippet.image_size == self._size:
+                    stored = stored_matches(first, second)
+                self._matches[first, second] = match(its_pixels, pixels) if stored is None else stored
         return matches_around(*(self._matches[first, second] for (first, _), (second, _) in pairs))
 
     def _none_readable(self) -> UserError:

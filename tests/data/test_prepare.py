@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -6,12 +7,13 @@ import numpy as np
 import pytest
 
 from dopi_jax.commands import prepare as command
-from dopi_jax.data import prepare
+from dopi_jax.data import prepare, reader
 from dopi_jax.data.images import read_image
 from dopi_jax.data.pipeline import TrainingInput
 from dopi_jax.data.prepare import Encoding, prepare_set
 from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.data.snippets import count_snippets
+from dopi_jax.data.sources import prepared_matches
 from dopi_jax.errors import UserError
 
 SIZE = (32, 96)
@@ -110,6 +112,30 @@ def test_without_tensorflow_the_first_100_batches_are_those_of_the_folder(data, 
         assert ours.keys() == theirs.keys()
         for name in ours:
             np.testing.assert_array_equal(ours[name][index], theirs[name])
+
+
+def test_matches_come_with_the_set(data, tmp_path, monkeypatch):
+    """To a sixteenth of a pixel those of the folder's frames; no OpenCV is needed to read them."""
+    selections = ("kitti_odometry:03", f"kitti_raw:{DRIVE}")
+    prepared(data, tmp_path / "set", *selections)
+    of_set, of_folder = ([s for w in selections for s in select_sequences(r, w)] for r in (tmp_path / "set", data))
+    settings = {"size": SIZE, "batch_size": 2, "seed": 1, "matches": True}
+    wanted = list(itertools.islice(TrainingInput(of_folder, **settings).batches(), 6))
+    monkeypatch.setattr(reader, "match", lambda first, second: pytest.fail("followed again"))
+    for batch, want in zip(TrainingInput(of_set, **settings).batches(), wanted, strict=False):
+        assert np.isfinite(want["matches"]).any()
+        np.testing.assert_allclose(batch["matches"], want["matches"], atol=1 / 32)
+    (tmp_path / "set/matches.npz").write_bytes(b"PK")
+    prepared_matches._read.cache_clear()
+    with pytest.raises(UserError, match=r"matches\.npz is damaged"):
+        next(TrainingInput(of_set, **settings).batches())
+
+
+def test_frames_of_another_size_are_followed_anew(data, tmp_path):
+    prepared(data, tmp_path / "set", f"kitti_raw:{DRIVE}")
+    sequences = select_sequences(tmp_path / "set", f"kitti_raw:{DRIVE}")
+    batch = next(TrainingInput(sequences, size=(16, 48), batch_size=2, seed=1, matches=True).batches())
+    assert np.nanmax(batch["matches"]) < 48
 
 
 def test_a_frame_that_cannot_be_read_is_left_out_and_told(data, tmp_path, capsys):
