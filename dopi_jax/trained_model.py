@@ -2,9 +2,10 @@
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ from dopi_jax.objectives.reconstruction import occlusion_masks
 
 _MULTIPLE, _FLOW_MULTIPLE = 32, 64  # of height and width: the flow networks halve their input six times
 _BATCH = 4  # frames, or snippets, that run at a time
+_CHUNK, _OVERLAP = 16, 2  # frames of a long video that are in memory at a time, and those that two chunks share
 _in_batches = functools.partial(predict.in_batches, size=_BATCH)
 
 
@@ -43,6 +45,27 @@ class Prediction:
     disparity: np.ndarray | None = None
     depth: np.ndarray | None = None
     poses: np.ndarray | None = None
+    flow: np.ndarray | None = None
+    flow_back: np.ndarray | None = None
+    visible: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FramePrediction:
+    """What a model says of one frame of a video, at the frame's own size; None is what there is none of.
+
+    Attributes:
+      disparity: float32 [H, W], positive, in units of the model's own.
+      depth: float32 [H, W], 1 / disparity.
+      pose: float32 [4, 4], from this camera to the first one's, translation in the unit of depth.
+      flow: float32 [H, W, 2], to the next frame, in pixels.
+      flow_back: float32 [H, W, 2], to the frame before.
+      visible: bool [H, W], which pixels can be seen in the next frame.
+    """
+
+    disparity: np.ndarray | None = None
+    depth: np.ndarray | None = None
+    pose: np.ndarray | None = None
     flow: np.ndarray | None = None
     flow_back: np.ndarray | None = None
     visible: np.ndarray | None = None
@@ -101,6 +124,40 @@ class Model:
                 np.stack([_resized(f, size) for f in flows]) for flows in (flow[:-1, 1], flow[1:, 0])
             )
         return Prediction(**found)
+
+    def stream(self, frames: Iterable[np.ndarray], K: np.ndarray | None = None) -> Iterator[FramePrediction]:
+        """Yields what `__call__` returns frame by frame, for videos of any length: a few frames are in memory at a time.
+
+        Args:
+          frames: uint8 [H, W, 3], RGB, in the order of time, all of one size.
+          K: As for `__call__`.
+
+        Yields:
+          A `FramePrediction` for every frame.
+
+        Raises:
+          UserError: As `__call__`; or there is no frame, or one of another size.
+        """
+        pose, is_first = np.eye(4), True
+        for chunk, is_last in _overlapping(map(_checked_frame, frames)):
+            if is_first and "pose" in self._variables and len(chunk) > 1:
+                K = self._intrinsics(K, chunk.shape[1:3])
+            found = self(chunk, K)
+            # At its ends a chunk knows no neighbour: these frames are the business of the chunks before and after.
+            start, end = 0 if is_first else _OVERLAP // 2, len(chunk) if is_last else len(chunk) - _OVERLAP // 2
+            if found.poses is not None:
+                poses = pose @ np.linalg.inv(found.poses[start].astype(np.float64)) @ found.poses
+                pose = poses[end] if end < len(chunk) else pose
+            for i in range(start, end):
+                yield FramePrediction(
+                    disparity=_at(found.disparity, i),
+                    depth=_at(found.depth, i),
+                    pose=None if found.poses is None else poses[i].astype(np.float32),
+                    flow=_at(found.flow, i),
+                    flow_back=_at(found.flow_back, i - 1),
+                    visible=_at(found.visible, i),
+                )
+            is_first = False
 
     def _network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) that frames of a size are resized to."""
@@ -168,6 +225,32 @@ def load(what: str | pathlib.Path) -> Model:
     from dopi_jax.training.trained import read_run  # training is not needed for anything else here
 
     return Model(*read_run(folder))
+
+
+def _at(maps: np.ndarray | None, index: int) -> np.ndarray | None:
+    return maps[index] if maps is not None and 0 <= index < len(maps) else None
+
+
+def _checked_frame(frame: np.ndarray) -> np.ndarray:
+    return _checked(np.asarray(frame)[None])[0]
+
+
+def _overlapping(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+    """Chunks [N, H, W, 3] of a video, of which each has the last frames of the one before it, and whether it is the last."""
+    frames = iter(frames)
+    chunk = list(itertools.islice(frames, _CHUNK + _OVERLAP))
+    if not chunk:
+        raise UserError("there is no frame: expected one or more, uint8 [H, W, 3]")
+    while True:
+        following = list(itertools.islice(frames, _CHUNK))
+        sizes = {frame.shape[:2] for frame in chunk}
+        if len(sizes) > 1:
+            (h, w), (other_h, other_w), *_ = sorted(sizes)
+            raise UserError(f"frames of a video are {w}x{h} and {other_w}x{other_h} pixels: expected one size")
+        yield np.stack(chunk), not following
+        if not following:
+            return
+        chunk = chunk[-_OVERLAP:] + following
 
 
 def _checked(frames: np.ndarray) -> np.ndarray:

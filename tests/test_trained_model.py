@@ -103,6 +103,38 @@ def test_frames_of_any_shape_may_keep_it(trained, size, expected):
     assert Model(config, variables, 0)._network_size(size) == (HEIGHT, WIDTH)
 
 
+@pytest.mark.parametrize("count", [1, 2, 18, 19, 40])
+def test_a_stream_gives_frame_by_frame_what_the_whole_gives(model, frames, count):
+    video = np.concatenate([np.roll(frames, shift, axis=2) for shift in range(8)])[:count]
+    whole, stream = model(video, K), list(model.stream(iter(video), K))
+    assert len(stream) == count
+    np.testing.assert_allclose([f.depth for f in stream], whole.depth, rtol=1e-3)
+    if count == 1:
+        assert stream[0].pose is None and stream[0].visible is None
+        return
+    np.testing.assert_allclose([f.pose for f in stream], whole.poses, atol=1e-4)
+    assert np.mean([f.visible for f in stream[:-1]] == whole.visible) > 0.999
+    assert stream[-1].visible is None
+
+
+def test_a_stream_checks_its_frames(model, frames):
+    with pytest.raises(UserError, match="there is no frame"):
+        next(model.stream(iter([]), K))
+    with pytest.raises(UserError, match="frames of a video are 128x32 and 128x64 pixels"):
+        list(model.stream([frames[0], frames[1, :32]], K))
+    with pytest.raises(UserError, match="expected uint8"):
+        next(model.stream([frames[0] / 255], K))
+
+
+def test_flow_is_streamed_both_ways(frames):
+    flow_model = Model(*make("flow"), 0)
+    video = np.concatenate([frames] * 4)[:19].repeat(2, axis=1)
+    whole, stream = flow_model(video), list(flow_model.stream(video))
+    np.testing.assert_allclose([f.flow for f in stream[:-1]], whole.flow, atol=1e-2)
+    np.testing.assert_allclose([f.flow_back for f in stream[1:]], whole.flow_back, atol=1e-2)
+    assert stream[0].flow_back is None and stream[-1].flow is None
+
+
 def test_motion_may_follow_corners(trained, frames, monkeypatch):
     config, variables = trained
     motion = geometry.pose_from_vector(jnp.array([0.1, 0.0, -1.0, 0.0, 0.02, 0.01]))
