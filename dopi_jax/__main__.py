@@ -5,6 +5,7 @@ import sys
 
 COMMANDS = {
     "demo": ("dopi_jax.commands.demo", "trains on drawn streets and writes a report with pictures"),
+    "predict": ("dopi_jax.commands.predict", "depth and motion of your image, folder or video, as files and a page"),
     "prepare": ("dopi_jax.commands.prepare", "packs frames into one set that trains anywhere"),
     "export": ("dopi_jax.commands.export", "writes a run's networks as one small file"),
     "streets": ("dopi_jax.synthetic.__main__", "draws streets with true depth, motion and flow"),

@@ -100,7 +100,7 @@ def write_kitti_flow(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarra
     pixels = np.zeros((*valid.shape, 3), np.uint16)
     pixels[..., :2][valid] = np.clip(np.rint(flow[valid] * 64 + 2**15), 0, 2**16 - 1)
     pixels[..., 2] = valid
-    _write_bytes(path, cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())  # OpenCV has blue first
+    write_bytes(path, cv2.imencode(".png", pixels[..., ::-1])[1].tobytes())  # OpenCV has blue first
 
 
 def read_flo(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +144,7 @@ def write_flo(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray | Non
     flow, valid = _flow_and_valid(path, flow, valid)
     height, width = valid.shape
     marked = np.where(valid[..., None], flow, 10 * _FLO_UNKNOWN)
-    _write_bytes(path, _FLO_MAGIC + np.array([width, height], "<i4").tobytes() + marked.astype("<f4").tobytes())
+    write_bytes(path, _FLO_MAGIC + np.array([width, height], "<i4").tobytes() + marked.astype("<f4").tobytes())
 
 
 def _flow_and_valid(path: str | os.PathLike, flow: np.ndarray, valid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -222,10 +222,10 @@ def _quaternions(rotations: np.ndarray) -> np.ndarray:
 
 
 def _write_lines(path: str | os.PathLike, lines: list[str]) -> None:
-    _write_bytes(path, ("\n".join(lines) + "\n").encode())
+    write_bytes(path, ("\n".join(lines) + "\n").encode())
 
 
-def _write_bytes(path: str | os.PathLike, data: bytes) -> None:
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Writes under another name first, so that a file of this name is always a whole one."""
     path = pathlib.Path(path)
     unfinished = path.with_name(path.name + ".unfinished")

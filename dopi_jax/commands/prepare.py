@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     if not 1 <= options.quality <= 100:
         raise UserError(f"--quality is {options.quality}: expected 1 to 100")
     roots = tuple(root for source in options.source for root in find_data_roots(source, "--source"))
-    footage = Footage(options.intrinsics, options.field_of_view, options.stride)
+    footage = Footage(options.intrinsics, options.field_of_view, options.stride, by_flags=True)
     sequences = [s for selection in options.select for s in select_sequences(roots, selection, footage=footage)]
     encoding = Encoding(options.format, options.quality)
     manifest = prepare_set(sequences, size, options.out, encoding, options.select)

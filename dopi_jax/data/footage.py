@@ -32,28 +32,35 @@ class Footage:
       intrinsics: "fx,fy,cx,cy" in pixels of the frames or the video, or a file with these; "" if not known.
       field_of_view: horizontal, in degrees; 0 if not known.
       stride: frames from one frame of a snippet to the next; 0 chooses it by how much moves.
+      by_flags: these come from a command's own flags, such as --field-of-view, and not from a config.
     """
 
     intrinsics: str = ""
     field_of_view: float = 0.0
     stride: int = 0
+    by_flags: bool = False
 
     def __post_init__(self):
+        by_name = {name: self.named(name) for name in ("intrinsics", "field_of_view", "stride")}
         if self.field_of_view and not 5 <= self.field_of_view <= 165:
             raise UserError(
-                f"config.data.field_of_view is {self.field_of_view:g}: expected degrees between 5 and 165, across the width "
-                "of the frames, or 0 if it is not known"
+                f"{by_name['field_of_view']} is {self.field_of_view:g}: expected degrees between 5 and 165, across the "
+                "width of the frames, or 0 if it is not known"
             )
         if self.field_of_view and self.intrinsics:
             raise UserError(
-                f"config.data.intrinsics is {self.intrinsics!r} and config.data.field_of_view {self.field_of_view:g}: "
+                f"{by_name['intrinsics']} is {self.intrinsics!r} and {by_name['field_of_view']} {self.field_of_view:g}: "
                 "expected one of them, leave the other one out"
             )
         if not 0 <= self.stride <= 100:
             raise UserError(
-                f"config.data.stride is {self.stride}: expected a number of frames such as 1 to {LONGEST_STRIDE}, or 0 to "
+                f"{by_name['stride']} is {self.stride}: expected a number of frames such as 1 to {LONGEST_STRIDE}, or 0 to "
                 "choose it by how much moves"
             )
+
+    def named(self, option: str) -> str:
+        """Returns how the user knows an option, for messages."""
+        return f"--{option.replace('_', '-')}" if self.by_flags else f"config.data.{option}"
 
 
 def find_calibration(
@@ -83,10 +90,10 @@ def find_calibration(
     given_for = recorded_size or size
     beside_frames = beside / INTRINSICS_FILE
     if footage.intrinsics:
-        intrinsics, how = _given(footage.intrinsics, given_for)
+        intrinsics, how = _given(footage.intrinsics, footage.named("intrinsics"), given_for)
     elif footage.field_of_view:
         intrinsics = intrinsics_from_field_of_view(footage.field_of_view, size)
-        return Calibration(intrinsics, f"from config.data.field_of_view={footage.field_of_view:g}")
+        return Calibration(intrinsics, f"from {footage.named('field_of_view')}={footage.field_of_view:g}")
     elif beside_frames.is_file():
         intrinsics, how = _read_file(beside_frames, given_for), f"from {beside_frames}"
     else:
@@ -134,17 +141,17 @@ def split_into_sequences(
     return [dataclasses.replace(shot, name=f"{name}_{shot.numbers[0]:06d}") for shot in shots]
 
 
-def _given(text: str, size: tuple[int, int]) -> tuple[np.ndarray, str]:
+def _given(text: str, option: str, size: tuple[int, int]) -> tuple[np.ndarray, str]:
     path = pathlib.Path(text).expanduser()
     if path.is_file():
         return _read_file(path, size), f"from {path}"
     numbers = _numbers(text)
     if numbers is None:
         raise UserError(
-            f"config.data.intrinsics is {text!r}: expected fx,fy,cx,cy in pixels, such as 700,700,640,360, or a file that "
+            f"{option} is {text!r}: expected fx,fy,cx,cy in pixels, such as 700,700,640,360, or a file that "
             "exists and holds these"
         )
-    return _from_numbers(numbers, "config.data.intrinsics", size), "from config.data.intrinsics"
+    return _from_numbers(numbers, option, size), f"from {option}"
 
 
 def _read_file(path: pathlib.Path, size: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,205 @@
+"""`python -m dopi_jax predict`: depth, motion and flow of an image, a folder or a video, as files and a page."""
+
+import argparse
+import itertools
+import json
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+import dopi_jax
+from dopi_jax import formats, metric_scale, visualization
+from dopi_jax.commands import flags as command_flags
+from dopi_jax.data.footage import Footage
+from dopi_jax.data.inputs import Input, open_input
+from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.output.frame_files import DEPTH_UNIT, FrameFiles
+from dopi_jax.output.movie import movie
+from dopi_jax.output.page import write_page
+from dopi_jax.output.point_cloud import PointCloud, write_ply
+from dopi_jax.trained_model import FramePrediction, Model
+
+SUMMARY = "prediction.json"
+
+_EXAMPLE = """\
+  python -m dopi_jax predict my.mp4 --out runs/my_video --field-of-view 70
+  python -m dopi_jax predict photo.jpg --out runs/photo
+  python -m dopi_jax predict kitti_odometry:03[:200] --source DATA --out runs/03 --camera-height 1.65
+"""
+_FIRST_FRAMES = 8  # tell the scale and the range of colours
+_MEDIAN_DEPTH = 10.0  # units, where no scale in metres is known
+_CLOUD_FRAMES = 24  # at most give points
+_FILES = {
+    "index.html": "this page",
+    "depth/": f"depth, PNG of 16 bits: value / {DEPTH_UNIT} is the depth, 0 is none",
+    "depth_npy/": "the same as numpy arrays, float32",
+    "depth_colours/": "disparity in colours, near is bright",
+    "pictures/": "frames and their depth, small",
+    "depth.mp4": "these as a video",
+    "visible/": "white where the next frame shows the pixel, too",
+    "flow/": "flow to the next frame in pixels, Middlebury's .flo",
+    "flow_back/": "flow to the frame before, .flo",
+    "flow_kitti/": "flow to the next frame, KITTI's PNG",
+    "flow_colours/": "flow in Middlebury's colours",
+    "trajectory_kitti.txt": "camera to first camera, the upper 3x4 of each pose",
+    "trajectory_tum.txt": "the same as time, position and quaternion",
+    "cloud.ply": "coloured points in the coordinates of the first camera, x right, y down, z forward",
+    SUMMARY: "camera, scale and model in numbers",
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command; a user's mistake is one sentence on stderr and exit status 1.
+
+    Args:
+      arguments: Of the command line; those of this process if None.
+    """
+    with told_in_one_sentence():
+        options = _parser().parse_args(arguments)
+        command_flags.tell_warnings_as_notes()
+        command_flags.use_compilation_cache()
+        try:
+            run(options)
+        except OSError as error:
+            raise UserError(f"{options.out} cannot be written ({error}): make room, or choose another --out") from error
+
+
+def run(options: argparse.Namespace) -> None:
+    """Predicts and writes.
+
+    Raises:
+      UserError: The input, the model or the camera is wrong, or the folder holds something else.
+    """
+    if options.camera_height < 0:
+        raise UserError(f"--camera-height is {options.camera_height:g}: expected metres above the road")
+    _check_out(options.out)
+    seen = open_input(options.input, options.source, Footage(options.intrinsics, options.field_of_view, by_flags=True))
+    model = dopi_jax.load(options.model)
+    K = seen.calibration.intrinsics
+    if seen.calibration.guessed:
+        warnings.warn(
+            f"the camera is not known, {seen.calibration.how}: give it by --intrinsics fx,fy,cx,cy or --field-of-view",
+            stacklevel=2,
+        )
+    frames, same_frames = itertools.tee(seen.read())
+    predictions = zip(seen.names, frames, model.stream(same_frames, K), strict=True)
+    first = list(itertools.islice(predictions, _FIRST_FRAMES))
+    scale = _find_scale([found for *_, found in first], K, options.camera_height)
+    options.out.mkdir(parents=True, exist_ok=True)
+    progress = tqdm(itertools.chain(first, predictions), total=len(seen.frames), unit="frame", disable=None)
+    _write(options, seen, model, scale, progress)
+    print(f"{options.out / 'index.html'} shows it all; unit: {scale.rests_on}")
+
+
+class Scale(NamedTuple):
+    """What depth and translation are multiplied by, and why."""
+
+    factor: float
+    rests_on: str
+
+
+def _find_scale(first: list[FramePrediction], K: np.ndarray, camera_height: float) -> Scale:
+    depths = [found.depth for found in first if found.depth is not None]
+    if not depths:
+        return Scale(1.0, "the model has no depth")
+    if camera_height:
+        factor = metric_scale.metres_per_unit([metric_scale.camera_height(depth, K) for depth in depths], camera_height)
+        if factor is None:
+            raise UserError(
+                "--camera-height is given, but the first frames show no road in their lower middle to measure: leave it out"
+            )
+        return Scale(factor, f"metres, if the camera is {camera_height:g} m above a level road in the first frames")
+    factor = _MEDIAN_DEPTH / float(np.median(depths))
+    return Scale(factor, f"no metres, which images do not tell: the median depth of the first frames is {_MEDIAN_DEPTH:g}")
+
+
+def _write(
+    options: argparse.Namespace,
+    seen: Input,
+    model: Model,
+    scale: Scale,
+    predictions: Iterator[tuple[str, np.ndarray, FramePrediction]],
+) -> None:
+    out, K = options.out, seen.calibration.intrinsics
+    cloud = PointCloud(min(_CLOUD_FRAMES, len(seen.frames)))
+    places = set(np.linspace(0, len(seen.frames) - 1, _CLOUD_FRAMES).astype(int))
+    files: FrameFiles | None = None
+    poses, pictures = [], []
+    rate = 1 / (seen.times[1] - seen.times[0]) if len(seen.times) > 1 else 0.0
+    with movie(out / "depth.mp4", rate) as video:
+        for index, (name, frame, found) in enumerate(predictions):
+            if files is None:
+                bounds = (0.0, 1.0) if found.disparity is None else tuple(np.percentile(found.disparity, (1, 98)))
+                files = FrameFiles(out, scale.factor, bounds, npy=options.npy)
+            picture = files.write(name, frame, found)
+            if picture is not None:
+                pictures.append(f"pictures/{name}.jpg")
+                if len(seen.frames) > 1:
+                    video.add(picture)
+            pose = np.eye(4) if found.pose is None else found.pose.astype(np.float64)
+            pose[:3, 3] *= scale.factor
+            poses.append(pose)
+            if index in places and found.depth is not None:
+                cloud.add(frame, found.depth * scale.factor, K, pose, found.visible)
+    moved = len(poses) > 1 and found.pose is not None
+    if moved:
+        formats.write_kitti_poses(out / "trajectory_kitti.txt", np.stack(poses))
+        times = np.array(seen.times or range(len(poses)), np.float64)
+        formats.write_tum_trajectory(out / "trajectory_tum.txt", times, np.stack(poses))
+    points, colours = cloud.points, cloud.colours
+    if len(points):
+        write_ply(out / "cloud.ply", points, colours)
+    summary = _summary(options, seen, model, scale)
+    formats.write_bytes(out / SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
+    plot = visualization.trajectory_plot({"camera": np.stack(poses)[:, :3, 3]}) if moved else None
+    there = {name: what for name, what in _FILES.items() if (out / name).exists() or name == "index.html"}
+    facts = {
+        "Input": f"{seen.name}, {len(seen.frames)} frames, {seen.size[1]}x{seen.size[0]}",
+        "Camera": f"fx {K[0, 0]:.1f}, fy {K[1, 1]:.1f}, cx {K[0, 2]:.1f}, cy {K[1, 2]:.1f} pixels, {seen.calibration.how}",
+        "Model": f"{options.model}, step {model.step}",
+        "Unit": scale.rests_on,
+    }
+    write_page(out / "index.html", seen.name, facts, there, pictures, (points, colours), plot)
+
+
+def _summary(options: argparse.Namespace, seen: Input, model: Model, scale: Scale) -> dict:
+    return {
+        "input": options.input,
+        "frames": len(seen.frames),
+        "size": list(seen.size),
+        "intrinsics": seen.calibration.intrinsics.tolist(),
+        "intrinsics_are": seen.calibration.how,
+        "model": str(options.model),
+        "step": model.step,
+        "scale": scale.factor,
+        "scale_rests_on": scale.rests_on,
+        "depth_png_unit": 1 / DEPTH_UNIT,
+    }
+
+
+def _check_out(out: pathlib.Path) -> None:
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / SUMMARY).exists())):
+        raise UserError(f"{out} is there already and is no prediction: remove it, or choose another --out")
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        "python -m dopi_jax predict",
+        description="Writes depth, motion and, if the model has it, flow of frames, as files and as a page to look at.",
+        example=_EXAMPLE,
+    )
+    parser.add_argument("input", metavar="INPUT", help="image, folder of images, video, KITTI folder, or a selection")
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="folder for the results")
+    which = "shipped weights, a file .npz or a run's folder (default: %(default)s)"
+    parser.add_argument("--model", default="driving", metavar="MODEL", help=which)
+    parser.add_argument("--source", default="", metavar="DATA", help="data root, if INPUT is a selection")
+    parser.add_argument("--intrinsics", default="", metavar="K", help="of the frames: fx,fy,cx,cy in pixels, or a file")
+    parser.add_argument("--field-of-view", type=float, default=0.0, metavar="DEG", help="horizontal, in degrees")
+    in_metres = "above the road: depth and motion are then in metres"
+    parser.add_argument("--camera-height", type=float, default=0.0, metavar="METRES", help=in_metres)
+    parser.add_argument("--npy", action="store_true", help="write depth as .npy, too")
+    return parser

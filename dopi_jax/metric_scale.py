@@ -1,0 +1,50 @@
+"""The one number that images do not tell, metres per unit of depth, from what a user knows."""
+
+import numpy as np
+
+_LOOKS_DOWN = 0.15  # of the image's height below the principal point, from where on rows show the road
+_MIDDLE = 0.5  # of the width
+_ITERATIONS = 10
+_FLAT = 0.05  # share of the disparity by which a road's may be off its plane
+_LEAST_SUPPORT = 0.3  # share of the pixels that must lie on the plane
+
+
+def camera_height(depth: np.ndarray, K: np.ndarray) -> float | None:
+    """Returns how high the camera stands above the plane that the lower middle of the image shows, in units of depth.
+
+    On a plane n . X = h the inverse depth of a pixel is n . (K^-1 p) / h, linear in the pixel: a robust linear fit gives
+    n / h, whose length is 1 / h.
+
+    Args:
+      depth: Depth map [H, W].
+      K: Intrinsics [3, 3] in pixels of that map.
+
+    Returns:
+      The height; None where what is seen is no plane below the camera.
+    """
+    height, width = depth.shape
+    rows = np.arange(height)[round(K[1, 2] + _LOOKS_DOWN * height) :: 2]
+    columns = np.arange(width)[round(width * (1 - _MIDDLE) / 2) : round(width * (1 + _MIDDLE) / 2) : 2]
+    if len(rows) < 2 or len(columns) < 2:
+        return None
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3) @ np.linalg.inv(K).T
+    disparity = 1 / np.asarray(depth, np.float64)[y, x].reshape(-1)
+    rays, disparity = rays[np.isfinite(disparity)], disparity[np.isfinite(disparity)]
+    if len(disparity) < 10:
+        return None
+    weights = np.ones(len(disparity))
+    for _ in range(_ITERATIONS):
+        normal, *_ = np.linalg.lstsq(rays * weights[:, None], disparity * weights, rcond=None)
+        off = np.abs(rays @ normal - disparity) / (_FLAT * disparity)
+        weights = 1 / (1 + off**2)
+    # The normal of a road points down, which is y in a camera.
+    if np.mean(off < 1) < _LEAST_SUPPORT or normal[1] < 0.9 * np.linalg.norm(normal):
+        return None
+    return float(1 / np.linalg.norm(normal))
+
+
+def metres_per_unit(heights: list[float | None], true_height: float) -> float | None:
+    """Returns the scale by a camera's true height in metres and the median of some frames' heights; None without any."""
+    known = [height for height in heights if height is not None]
+    return true_height / float(np.median(known)) if known else None

@@ -1,0 +1,196 @@
+"""`python -m dopi_jax predict`: what it writes, opened by other programs, and what it says to wrong input."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from dopi_jax import __main__ as entry
+from dopi_jax.commands import predict
+from dopi_jax.config import Config
+from dopi_jax.model_file import write_model
+from dopi_jax.networks import network_variables
+from dopi_jax.training import create_state
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+HEIGHT, WIDTH = 60, 100
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Small untrained networks of both phases, as files."""
+    folder = tmp_path_factory.mktemp("models")
+    for phase in ("depthpose", "flow"):
+        config = Config(phase=phase)
+        config.data.height, config.data.width = 64, 128
+        config.model.depth = config.model.pose = config.model.flow = "small"
+        state = create_state(config)
+        write_model(folder / f"{phase}.npz", config, network_variables(state.params, state.batch_stats), 3)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def frames_cache(monkeypatch, tmp_path_factory):
+    """Videos are unpacked into a folder of the tests."""
+    monkeypatch.setenv("DOPI_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Five frames of a texture that moves, and the camera."""
+    folder = tmp_path_factory.mktemp("frames") / "walk"
+    folder.mkdir()
+    texture = cv2.resize(np.random.default_rng(0).integers(0, 255, (20, 60, 3), np.uint8), (240, 80))
+    for index in range(5):
+        cv2.imwrite(str(folder / f"{index + 8}.png"), texture[:HEIGHT, 4 * index : 4 * index + WIDTH])
+    (folder / "intrinsics.txt").write_text("90 90 49.5 29.5")
+    return folder
+
+
+def run(*arguments):
+    predict.main([str(argument) for argument in arguments])
+
+
+def told(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith("error: ")
+    return said[-1]
+
+
+@pytest.fixture(scope="module")
+def predicted(models, folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("predicted") / "out"
+    run(folder, "--out", out, "--model", models / "depthpose.npz", "--npy")
+    return out
+
+
+def test_every_frame_has_its_files_by_its_name(predicted):
+    names = ["8", "9", "10", "11", "12"]
+    for kind, suffix in (("depth", "png"), ("depth_npy", "npy"), ("depth_colours", "jpg"), ("pictures", "jpg")):
+        assert sorted(p.name for p in (predicted / kind).iterdir()) == sorted(f"{n}.{suffix}" for n in names)
+    assert sorted(p.stem for p in (predicted / "visible").iterdir()) == sorted(names[:-1])  # the last has no next frame
+    assert not list(predicted.rglob("*unfinished*"))
+
+
+def test_depth_is_a_16_bit_picture_in_256ths(predicted):
+    stored = cv2.imread(str(predicted / "depth/8.png"), cv2.IMREAD_UNCHANGED)
+    assert stored.dtype == np.uint16 and stored.shape == (HEIGHT, WIDTH)
+    np.testing.assert_allclose(stored / 256, np.load(predicted / "depth_npy/8.npy"), atol=1 / 512)
+    medians = [np.median(np.load(path)) for path in (predicted / "depth_npy").iterdir()]
+    np.testing.assert_allclose(np.median(medians), 10, rtol=0.05)
+    assert np.asarray(Image.open(predicted / "visible/8.png")).shape == (HEIGHT, WIDTH)
+
+
+def test_trajectories_follow_the_rules_of_kitti_and_tum(predicted):
+    kitti = np.loadtxt(predicted / "trajectory_kitti.txt").reshape(-1, 3, 4)
+    tum = np.loadtxt(predicted / "trajectory_tum.txt")
+    assert len(kitti) == len(tum) == 5 and tum.shape[1] == 8
+    np.testing.assert_allclose(kitti[0], np.eye(4)[:3], atol=1e-6)
+    np.testing.assert_allclose(tum[:, 1:4], kitti[:, :, 3], atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(tum[:, 4:], axis=1), 1, atol=1e-5)
+    assert (np.diff(tum[:, 0]) > 0).all()
+
+
+def test_the_cloud_opens_as_ply(predicted):
+    data = (predicted / "cloud.ply").read_bytes()
+    header, body = data.split(b"end_header\n", 1)
+    assert header.startswith(b"ply\nformat binary_little_endian 1.0\n")
+    count = int(header.split(b"element vertex ")[1].split()[0])
+    vertices = np.frombuffer(body, [("point", "<f4", 3), ("colour", "u1", 3)])
+    assert len(vertices) == count > 100
+    assert np.isfinite(vertices["point"]).all() and (vertices["point"][:, 2] < 60).all()
+
+
+def test_the_video_has_every_frame(predicted):
+    video = cv2.VideoCapture(str(predicted / "depth.mp4"))
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+    assert video.read()[1].shape == (2 * HEIGHT + 4, WIDTH, 3)
+
+
+def test_the_page_names_what_is_there(predicted):
+    page = (predicted / "index.html").read_text()
+    assert "$" not in page.replace("$/", "")
+    for text in ("pictures/8.jpg", "walk", "trajectory_tum.txt", "cloud.ply", "no metres", "intrinsics.txt"):
+        assert text in page
+    assert "flow/" not in page
+    summary = json.loads((predicted / "prediction.json").read_text())
+    assert summary["frames"] == 5 and summary["step"] == 3 and summary["intrinsics"][0][0] == 90
+
+
+def test_one_image_has_depth_alone(models, folder, tmp_path):
+    run(folder / "8.png", "--out", tmp_path / "out", "--model", models / "depthpose.npz", "--field-of-view", 60)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "depth", "depth_colours", "pictures", "cloud.ply", "index.html", "prediction.json",
+    }  # fmt: skip
+
+
+def test_flow_is_written_in_three_formats(models, folder, tmp_path):
+    run(folder, "--out", tmp_path, "--model", models / "flow.npz")
+    flow = cv2.readOpticalFlow(str(tmp_path / "flow/8.flo"))
+    assert flow.shape == (HEIGHT, WIDTH, 2)
+    stored = cv2.imread(str(tmp_path / "flow_kitti/8.png"), cv2.IMREAD_UNCHANGED)[:, :, ::-1].astype(float)
+    np.testing.assert_allclose((stored[:, :, :2] - 2**15) / 64, flow, atol=1 / 64)
+    assert (tmp_path / "flow_back/9.flo").exists() and not (tmp_path / "flow/12.flo").exists()
+
+
+def test_a_video_keeps_its_frame_rate(models, folder, tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "my.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 25, (WIDTH, HEIGHT))
+    for name in range(8, 13):
+        writer.write(cv2.imread(str(folder / f"{name}.png")))
+    writer.release()
+    run(tmp_path / "my.mp4", "--out", tmp_path / "out", "--model", models / "depthpose.npz", "--intrinsics", "90,90,50,30")
+    assert cv2.VideoCapture(str(tmp_path / "out/depth.mp4")).get(cv2.CAP_PROP_FPS) == pytest.approx(25)
+    np.testing.assert_allclose(np.loadtxt(tmp_path / "out/trajectory_tum.txt")[:, 0], np.arange(5) / 25, atol=1e-4)
+
+
+def test_a_sequence_of_kitti_by_folder_and_by_selection(models, kitti, tmp_path):
+    kitti.odometry("03", range(5), cameras=(2,), texture=True)
+    sequence = kitti.root / "kitti_odometry/sequences/03"
+    run(sequence, "--out", tmp_path / "a", "--model", models / "depthpose.npz")
+    run("kitti_odometry:03[:4]", "--source", kitti.root, "--out", tmp_path / "b", "--model", models / "depthpose.npz")
+    a, b = (json.loads((tmp_path / name / "prediction.json").read_text()) for name in "ab")
+    assert (a["frames"], b["frames"]) == (5, 4)
+    assert a["intrinsics"] == b["intrinsics"] and a["intrinsics_are"] == "from the data set"
+
+
+def test_mistakes_are_one_sentence(models, folder, tmp_path, capsys):
+    model = ("--model", models / "depthpose.npz")
+    out = ("--out", tmp_path / "out")
+    (tmp_path / "text.mp4").write_text("not a video")
+    (tmp_path / "song.mp3").write_bytes(b"ID3")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.txt").write_text("mine")
+    assert "text.mp4 cannot be opened as a video" in told(capsys, tmp_path / "text.mp4", *out, *model)
+    assert "song.mp3 is no image and no video by its name" in told(capsys, tmp_path / "song.mp3", *out, *model)
+    assert "empty has no images" in told(capsys, tmp_path / "empty", *out, *model)
+    assert "walk has: name it" in told(capsys, folder.parent, *out, *model)
+    assert "nowhere.mp4 does not exist" in told(capsys, "nowhere.mp4", *out, *model)
+    assert "'nothing' is no model" in told(capsys, folder, *out, "--model", "nothing")
+    assert "--intrinsics has 2 numbers" in told(capsys, folder, *out, *model, "--intrinsics", "1,2")
+    assert "--field-of-view is 300" in told(capsys, folder, *out, *model, "--field-of-view", 300)
+    assert "is there already and is no prediction" in told(capsys, folder, "--out", tmp_path / "notes", *model)
+    assert "--camera-height is -1" in told(capsys, folder, *out, *model, "--camera-height", -1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(models, folder, tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(predict.formats, "write_bytes", full)
+    assert "No space left" in told(capsys, folder, "--out", tmp_path / "out", "--model", models / "depthpose.npz")
+
+
+def test_the_entry_lists_it(capsys):
+    entry.main(["--help"])
+    assert "predict" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        entry.main(["predict", "--help"])
+    assert "python -m dopi_jax predict my.mp4" in capsys.readouterr().out
