@@ -7,6 +7,8 @@ if TYPE_CHECKING:
 
     from dopi_jax.trained_model import Model
 
+__version__ = "0.2.0"
+
 
 def load(what: "str | os.PathLike[str]") -> "Model":
     """Returns a trained model, a function of frames: `load("driving")(frames).depth`.

@@ -1,17 +1,23 @@
-"""`python -m dopi_jax COMMAND`: the commands besides train.py and evaluate.py."""
+"""`dopi-jax COMMAND`, or `python -m dopi_jax COMMAND`: every command of the package."""
 
 import importlib
 import sys
 
+from dopi_jax import __version__
+
 COMMANDS = {
     "demo": ("dopi_jax.commands.demo", "trains on drawn streets and writes a report with pictures"),
     "predict": ("dopi_jax.commands.predict", "depth and motion of your image, folder or video, as files and a page"),
+    "train": ("dopi_jax.commands.train", "trains the networks of a config"),
+    "evaluate": ("dopi_jax.commands.evaluate", "measures a trained run by the paper's protocols"),
     "prepare": ("dopi_jax.commands.prepare", "packs frames into one set that trains anywhere"),
     "export": ("dopi_jax.commands.export", "writes a run's networks as one small file"),
     "streets": ("dopi_jax.synthetic.__main__", "draws streets with true depth, motion and flow"),
     "ablation": ("dopi_jax.commands.ablation", "trains the rows of the paper's Tables II and V on drawn streets"),
 }
 """By name, the module whose `main` takes the arguments, and what it does."""
+
+_WITH_CONFIG = ("train", "evaluate")  # their flags are those of a config
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,14 +28,22 @@ def main(arguments: list[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     listing = "\n".join(f"  {name:10} {purpose}" for name, (_, purpose) in COMMANDS.items())
-    usage = f"usage: python -m dopi_jax COMMAND ...\n\n{listing}\n\nCOMMAND --help lists a command's options."
+    usage = f"usage: dopi-jax COMMAND ...\n\n{listing}\n\nCOMMAND --help lists a command's options."
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage)
+    elif arguments[0] == "--version":
+        print(f"dopi_jax {__version__}")
     elif arguments[0] not in COMMANDS:
         print(f"error: there is no command {arguments[0]!r}: expected one of {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(1)
     else:
-        importlib.import_module(COMMANDS[arguments[0]][0]).main(arguments[1:])
+        command = importlib.import_module(COMMANDS[arguments[0]][0])
+        if arguments[0] in _WITH_CONFIG:
+            from dopi_jax.commands import flags
+
+            flags.run(command.main, arguments[1:])
+        else:
+            command.main(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -41,3 +41,7 @@ def main() -> None:
         run = EvaluationRun.open(workdir, command_flags.overrides(), _CHECKPOINT.value, needs_data=not on_street)
     task = evaluate_flow.submit if _SUBMISSION.value else TASKS[_TASK.value]
     task(run)
+
+
+if __name__ == "__main__":
+    command_flags.run(main)

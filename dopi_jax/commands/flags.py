@@ -5,7 +5,6 @@ says where the run lives.
 """
 
 import difflib
-import itertools
 import logging
 import os
 import pathlib
@@ -23,21 +22,22 @@ from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 
-_DEFAULT_CONFIG = "configs/kitti_depthpose.py"
+_DEFAULT_CONFIG = "kitti_depthpose"
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder. Default: runs/<config name>.")
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], arguments: list[str] | None = None) -> None:
     """Runs a command: a user's mistake is one sentence on stderr and exit status 1, anything else a traceback.
 
     Args:
       main: The command; reads the flags that are parsed by then.
+      arguments: Of the command line; those of this process if None.
     """
     # The checkpoint library tells every file that it writes, at a level that absl shows.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
     try:
-        app.run(lambda _: main(), flags_parser=_parse)
+        app.run(lambda _: main(), argv=None if arguments is None else [sys.argv[0], *arguments], flags_parser=_parse)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -82,11 +82,12 @@ def tell_warnings_as_notes() -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    _check_config_file(argv)
+    argv = _with_config_files(argv)
     _check_override_names(argv)
     try:
         # Defined only now, because the definition already loads the default file and looks for overrides.
-        config_flags.DEFINE_config_file("config", _DEFAULT_CONFIG, "Config file, with :VARIANT if it has variants.")
+        default = config_lib.find_config_file(_DEFAULT_CONFIG)
+        config_flags.DEFINE_config_file("config", default, "Config file, with :VARIANT if it has variants.")
         _show_in_help()
         rest = flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
@@ -98,18 +99,16 @@ def _parse(argv: list[str]) -> list[str]:
     return rest
 
 
-def _check_config_file(argv: list[str]) -> None:
-    named = _DEFAULT_CONFIG
-    for argument, following in itertools.pairwise([*argv, ""]):
-        match = re.fullmatch(r"--?config(?:=(.*))?", argument)
-        if match:
-            named = match[1] or following
-    file = named.partition(":")[0]
-    if not pathlib.Path(file).is_file():
-        raise UserError(
-            f"config file {file!r} does not exist (seen from {pathlib.Path.cwd()}): name one, such as those in configs/, "
-            "with --config"
-        )
+def _with_config_files(argv: list[str]) -> list[str]:
+    """The arguments with the config file itself where only its name is given."""
+    found = list(argv)
+    for place, argument in enumerate(argv):
+        match = re.fullmatch(r"(--?config)(?:=(.*))?", argument)
+        if match and match[2] is not None:
+            found[place] = f"{match[1]}={config_lib.find_config_file(match[2])}"
+        elif match:
+            found[place + 1 :] = [config_lib.find_config_file("".join(argv[place + 1 : place + 2])), *argv[place + 2 :]]
+    return found
 
 
 def _check_override_names(argv: list[str]) -> None:

@@ -12,7 +12,7 @@ from dopi_jax.synthetic.layouts import write_layout
 
 SIZE = (128, 320)
 FRAMES = {"kitti_raw": 720, "kitti_odometry": 120, "kitti_flow_2015": 20}
-CONFIGS = {"depthpose": "configs/demo_depthpose.py", "flow": "configs/demo_flow.py"}
+CONFIGS = {"depthpose": "demo_depthpose", "flow": "demo_flow"}
 _TITLES = {"depthpose": "depth and motion", "flow": "optical flow"}
 
 
@@ -59,9 +59,7 @@ def train_phase(
     Raises:
       UserError: As `commands.train.run` says, or the training was stopped.
     """
-    if not pathlib.Path(CONFIGS[phase]).is_file():
-        raise UserError(f"{CONFIGS[phase]} is not here: start the command in the project's folder")
-    config = runpy.run_path(CONFIGS[phase])["get_config"](variant)
+    config = runpy.run_path(config_lib.find_config_file(CONFIGS[phase]))["get_config"](variant)
     config.data.root = str(data)
     config.data.height, config.data.width = SIZE
     config.train.seed = seed

@@ -127,3 +127,7 @@ def _sequences(config: Config, roots: Roots, selections: tuple[str, ...], for_tr
             continue
         print(f"note: nothing to {'train' if for_training else 'validate'} on: {error}", file=sys.stderr)
     return sequences
+
+
+if __name__ == "__main__":
+    command_flags.run(main)

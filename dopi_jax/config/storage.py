@@ -10,6 +10,9 @@ from typing import Any
 from dopi_jax.config.fields import Config
 from dopi_jax.errors import UserError
 
+SHIPPED = pathlib.Path(__file__).parents[1] / "configs"
+"""The configs that come with the package, which are those of the project's folder configs/."""
+
 
 def to_json(config: Config) -> str:
     """Returns the config as JSON text, for the run's folder."""
@@ -49,6 +52,29 @@ def _fill(section: Any, values: dict, path: str) -> None:
             _fill(current, value, f"{path}.{name}")
         else:
             setattr(section, name, tuple(value) if isinstance(current, tuple) else value)
+
+
+def find_config_file(named: str) -> str:
+    """Returns the config file that a user names, with its variant: a file, or the name of one that comes with the package.
+
+    Args:
+      named: Such as "configs/kitti_depthpose.py:full", or "kitti_depthpose:full" from any folder.
+
+    Raises:
+      UserError: There is none.
+    """
+    file, colon, variant = named.partition(":")
+    if pathlib.Path(file).is_file():
+        return named
+    shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.py"))}
+    path = pathlib.PurePath(file)
+    stem = path.name.removesuffix(".py")
+    if stem not in shipped or str(path.parent) not in (".", "configs"):
+        raise UserError(
+            f"config file {file!r} does not exist (seen from {pathlib.Path.cwd()}): name one with --config, or one of those "
+            f"that come with the package, {', '.join(shipped)}"
+        )
+    return f"{shipped[stem]}{colon}{variant}"
 
 
 def config_beside(file: str, name: str) -> Callable[[str], Config]:

@@ -36,7 +36,7 @@ def assert_one_sentence(said, pattern):
         (["--config.train.steps=-1"], r"config.train.steps is -1: expected more than 0"),
         (["--config.data.train=5"], r"config.data.train is \(5,\): expected a tuple of strings"),
         (["--config.model.depth=vgg"], r"config.model.depth is 'vgg': expected one of resnet6, resnet_s6, small"),
-        (["--config", "nofile.py"], r"config file 'nofile.py' does not exist.*configs/"),
+        (["--config", "nofile.py"], r"config file 'nofile.py' does not exist.*kitti_depthpose"),
         (["--config=nofile.py:full"], r"config file 'nofile.py' does not exist"),
         (["--config=nofile.py", "--config.train.steps=1"], r"config file 'nofile.py' does not exist"),
         (["--config"], r"config file '' does not exist"),
@@ -84,11 +84,11 @@ def test_a_config_file_that_fails_is_told_with_its_reason(command, tmp_path):
 
 
 def test_as_a_process_and_from_another_folder(tmp_path):
-    """The default config is looked for where the command is given."""
+    """The default config comes with the package; data are missing."""
     done = subprocess.run([sys.executable, REPOSITORY / "train.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert re.fullmatch(r"error: config file 'configs/kitti_depthpose.py' does not exist .*\n", done.stderr)
+    assert re.fullmatch(r"error: no data folder is given: .*\n", done.stderr)
 
 
 @pytest.fixture
