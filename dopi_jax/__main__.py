@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": ("dopi_jax.commands.evaluate", "measures a trained run by the paper's protocols"),
     "prepare": ("dopi_jax.commands.prepare", "packs frames into one set that trains anywhere"),
     "export": ("dopi_jax.commands.export", "writes a run's networks as one small file"),
+    "import-torch": ("dopi_jax.commands.import_torch", "takes PyTorch checkpoints of this method over"),
     "streets": ("dopi_jax.synthetic.__main__", "draws streets with true depth, motion and flow"),
     "ablation": ("dopi_jax.commands.ablation", "trains the rows of the paper's Tables II and V on drawn streets"),
 }
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
       arguments: Of the command line; those of this process if None.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    listing = "\n".join(f"  {name:10} {purpose}" for name, (_, purpose) in COMMANDS.items())
+    listing = "\n".join(f"  {name:12} {purpose}" for name, (_, purpose) in COMMANDS.items())
     usage = f"usage: dopi-jax COMMAND ...\n\n{listing}\n\nCOMMAND --help lists a command's options."
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage)

@@ -2,9 +2,9 @@
 
 import argparse
 import pathlib
-import re
 
 from dopi_jax.commands import flags as command_flags
+from dopi_jax.commands.sizes import parse_size
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.prepare import Encoding, prepare_set
 from dopi_jax.data.selection import find_data_roots, select_sequences
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
       UserError: A source or a selection is wrong, or the set cannot be written.
     """
-    size = _size(options.size)
+    size = parse_size(options.size, "--size")
     if not 1 <= options.quality <= 100:
         raise UserError(f"--quality is {options.quality}: expected 1 to 100")
     roots = tuple(root for source in options.source for root in find_data_roots(source, "--source"))
@@ -70,10 +70,3 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--stride", type=int, default=0, metavar="N", help="of own footage; default: by measured motion")
     return parser
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if match is None:
-        raise UserError(f"--size is {text!r}: expected height x width in pixels, such as 256x832")
-    return int(match[1]), int(match[2])
