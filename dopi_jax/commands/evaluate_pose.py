@@ -1,7 +1,11 @@
 """Camera motion on KITTI odometry: snippet ATE as in the paper's Table III, and whole trajectories."""
 
+import dataclasses
 import functools
+import itertools
 import re
+import sys
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -19,11 +23,33 @@ from dopi_jax.errors import UserError
 
 _LENGTHS = (3, 5)
 _BATCH = 8
-_FRAME_RATE = 10.0  # Hz, of all KITTI recordings
+_FRAME_RATE = 10.0  # Hz, about that of all KITTI recordings
+
+
+class _Snippets(NamedTuple):
+    """The snippets of one length of a sequence: an entry a snippet.
+
+    Attributes:
+      first_frames: Number of the first frame.
+      ate: In metres.
+      rotation: Error in radians.
+      scale: That the ATE multiplied the prediction by.
+      straight_ate: ATE of going straight ahead.
+      straight_rotation: Its rotation error.
+    """
+
+    first_frames: np.ndarray
+    ate: np.ndarray
+    rotation: np.ndarray
+    scale: np.ndarray
+    straight_ate: np.ndarray
+    straight_rotation: np.ndarray
 
 
 def evaluate(run: EvaluationRun) -> None:
     """Prints and writes the ATE of 3- and 5-frame snippets, and the drift of whole trajectories (paper Table III).
+
+    No snippet and no trajectory crosses a gap in the frame numbers, as in training.
 
     Args:
       run: The run; `config.data.pose_test` names the sequences.
@@ -32,66 +58,100 @@ def evaluate(run: EvaluationRun) -> None:
       UserError: The run has no pose network, or of none of the sequences frames and true poses can be read.
     """
     run.require("pose")
-    errors = {length: {} for length in _LENGTHS}
-    straight = {length: {} for length in _LENGTHS}
-    trajectories, rows = {}, []
+    snippets: dict[int, dict[str, _Snippets]] = {length: {} for length in _LENGTHS}
+    trajectories = {}
     left_out = LeftOut()
 
-    def read(selection: str) -> tuple[Sequence, np.ndarray, np.ndarray]:
+    def read(selection: str) -> tuple[Sequence, list[slice], np.ndarray, np.ndarray]:
         sequence = select_sequences(run.roots, selection)[0]  # by its first camera
-        return sequence, _true_poses(run, selection, sequence), _read_frames(run, sequence)
+        spans = [span for span in _without_gaps(sequence.numbers) if span.stop - span.start >= _LENGTHS[0]]
+        return sequence, spans, _true_poses(run, selection, sequence), _read_frames(run, sequence)
 
-    for selection, (sequence, truth, frames) in left_out.readable(_selections(run), read):
+    for selection, (sequence, spans, truth, frames) in left_out.readable(_selections(run), read):
         name = selection.partition(":")[2]
-        motions = _predict_motions(run, frames, sequence.intrinsics_at(run.image_size))
-        triplets = evaluation.snippet_from_predictions(motions)
-        snippets = {3: triplets, 5: evaluation.join_snippets(triplets)}
+        if len(spans) > 1 or spans[0].stop - spans[0].start < len(frames):
+            print(f"note: {name} has gaps in its frame numbers, which no snippet crosses", file=sys.stderr)
+        K = sequence.intrinsics_at(run.image_size)
+        motions = [_predict_motions(run, frames[span], K) for span in spans]
         for length in _LENGTHS:
-            true_snippets = evaluation.trajectory_snippets(truth, length)
-            ate, rotation = evaluation.snippet_ate(true_snippets, snippets[length])
-            errors[length][name] = ate
-            straight[length][name], of_straight = evaluation.snippet_ate(
-                true_snippets, evaluation.straight_ahead_baseline(length)
-            )
-            rows += [
-                {"sequence": name, "length": length, "first_frame": number, "ate": a, "rotation_error": r}
-                for number, a, r in zip(sequence.numbers, ate.tolist(), rotation.tolist(), strict=False)
-            ]
-            if length == 3:
-                rotation_errors = {
-                    "rotation_error": float(np.mean(rotation)),
-                    "straight_ahead_rotation_error": float(np.mean(of_straight)),
-                }
-        trajectory = evaluation.trajectory_from_predictions(motions)
-        aligned, _ = evaluation.align_trajectory(truth, trajectory)
-        _write_trajectory(run, name, sequence, truth, aligned)
-        trajectories[name] = {
-            **rotation_errors,
-            **evaluation.trajectory_ate(truth, trajectory),
-            **evaluation.kitti_odometry_errors(truth, aligned),
+            parts = [_measure(length, sequence.numbers[s], truth[s], m) for s, m in zip(spans, motions, strict=True)]
+            parts = [part for part in parts if part is not None]
+            if parts:
+                snippets[length][name] = _Snippets(*map(np.concatenate, zip(*parts, strict=True)))
+            else:
+                print(f"note: {name} has no {length} consecutive frames: no {length}-frame result", file=sys.stderr)
+        longest = int(np.argmax([len(m) for m in motions]))
+        of_longest = dataclasses.replace(sequence.piece(range(len(frames))[spans[longest]]), name=name)
+        trajectories[name] = _measure_trajectory(run, of_longest, truth[spans[longest]], motions[longest])
+        of_three = snippets[_LENGTHS[0]][name]
+        trajectories[name] |= {
+            "rotation_error": float(np.mean(of_three.rotation)),
+            "straight_ahead_rotation_error": float(np.mean(of_three.straight_rotation)),
         }
     if not trajectories:
         raise left_out.all_of("sequences of config.data.pose_test")
     left_out.tell()
-    tables = [evaluation.pose_table(errors[length], straight[length], length, left_out.reasons) for length in _LENGTHS]
-    tables.append(evaluation.trajectory_table(trajectories))
-    summary = {
-        "ate": {
-            str(length): {
-                name: {
-                    "mean": float(np.mean(values)),
-                    "std": float(np.std(values)),
-                    "snippets": len(values),
-                    "straight_ahead_mean": float(np.mean(straight[length][name])),
-                }
-                for name, values in errors[length].items()
+    _write(run, snippets, trajectories, left_out)
+
+
+def _without_gaps(numbers: tuple[int, ...]) -> list[slice]:
+    """Where consecutive frame numbers begin and end."""
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    edges = [0, *breaks.tolist(), len(numbers)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _measure(length: int, numbers: tuple[int, ...], truth: np.ndarray, motions: np.ndarray) -> _Snippets | None:
+    """Compares all snippets of frames without a gap; None if they are too few for one."""
+    if len(numbers) < length:
+        return None
+    predicted = evaluation.snippet_from_predictions(motions)
+    if length == _LENGTHS[1]:
+        predicted = evaluation.join_snippets(predicted)
+    true = evaluation.trajectory_snippets(truth, length)
+    straight = evaluation.snippet_ate(true, evaluation.straight_ahead_baseline(length))
+    scale = evaluation.snippet_scale(true, predicted)
+    return _Snippets(np.array(numbers[: len(true)]), *evaluation.snippet_ate(true, predicted), scale, *straight)
+
+
+def _measure_trajectory(run: EvaluationRun, sequence: Sequence, truth: np.ndarray, motions: np.ndarray) -> dict[str, float]:
+    trajectory = evaluation.trajectory_from_predictions(motions)
+    aligned, _ = evaluation.align_trajectory(truth, trajectory)
+    _write_trajectory(run, sequence, truth, aligned)
+    return evaluation.trajectory_ate(truth, trajectory) | evaluation.kitti_odometry_errors(truth, aligned)
+
+
+def _write(
+    run: EvaluationRun,
+    snippets: dict[int, dict[str, _Snippets]],
+    trajectories: dict[str, dict[str, float]],
+    left_out: LeftOut,
+) -> None:
+    tables, summary, rows = [], {}, []
+    for length, of_length in snippets.items():
+        ates = {name: found.ate for name, found in of_length.items()}
+        straight = {name: found.straight_ate for name, found in of_length.items()}
+        backwards = {name: int(np.sum(found.scale <= 0)) for name, found in of_length.items()}
+        if ates:
+            tables.append(evaluation.pose_table(ates, straight, length, left_out.reasons, backwards))
+        summary[str(length)] = {
+            name: {
+                "mean": float(np.mean(found.ate)),
+                "std": float(np.std(found.ate)),
+                "snippets": len(found.ate),
+                "scale_not_positive": backwards[name],
+                "straight_ahead_mean": float(np.mean(found.straight_ate)),
             }
-            for length in _LENGTHS
-        },
-        "trajectory": trajectories,
-        "left_out": left_out.reasons,
-    }
-    run.write_results("pose", "\n\n".join(tables), summary, rows)
+            for name, found in of_length.items()
+        }
+        rows += [
+            {"sequence": name, "length": length, "first_frame": n, "ate": a, "rotation_error": r, "scale": s}
+            for name, found in of_length.items()
+            for n, a, r, s in zip(*(column.tolist() for column in found[:4]), strict=True)
+        ]
+    tables.append(evaluation.trajectory_table(trajectories))
+    whole = {"ate": summary, "trajectory": trajectories, "left_out": left_out.reasons}
+    run.write_results("pose", "\n\n".join(tables), whole, rows)
 
 
 def _selections(run: EvaluationRun) -> tuple[str, ...]:
@@ -138,10 +198,23 @@ def _predict_motions(run: EvaluationRun, frames: np.ndarray, K: np.ndarray) -> n
     return predict.in_batches(motions, len(frames) - 2, _BATCH, progress).astype(np.float64)
 
 
-def _write_trajectory(run: EvaluationRun, name: str, sequence: Sequence, truth: np.ndarray, aligned: np.ndarray) -> None:
+def _write_trajectory(run: EvaluationRun, sequence: Sequence, truth: np.ndarray, aligned: np.ndarray) -> None:
     """Writes the aligned trajectory as KITTI and TUM text, and both as a plot from above."""
-    stem = run.results_folder() / f"trajectory_{re.sub('[^0-9a-zA-Z]+', '_', name).strip('_')}"
+    stem = run.results_folder() / f"trajectory_{re.sub('[^0-9a-zA-Z]+', '_', sequence.name).strip('_')}"
     formats.write_kitti_poses(f"{stem}_kitti.txt", aligned)
-    formats.write_tum_trajectory(f"{stem}_tum.txt", np.array(sequence.numbers) / _FRAME_RATE, aligned)
+    formats.write_tum_trajectory(f"{stem}_tum.txt", _times(run, sequence), aligned)
     plot = visualization.trajectory_plot({"ground truth": truth[:, :3, 3], "dopi_jax": aligned[:, :3, 3]})
     Image.fromarray(plot).save(f"{stem}.png")
+
+
+def _times(run: EvaluationRun, sequence: Sequence) -> np.ndarray:
+    """In seconds, of each frame: those of times.txt, else by the usual frame rate."""
+    times = kitti_odometry.read_times(sequence.origin[1], *run.roots)
+    if times is not None and len(times) > max(sequence.numbers):
+        return times[list(sequence.numbers)]
+    print(
+        f"note: {sequence.name} has no times.txt with a line for each of its frames: the times in its TUM file are those of "
+        f"{_FRAME_RATE:g} frames a second, which KITTI's recordings keep to 4 %",
+        file=sys.stderr,
+    )
+    return np.array(sequence.numbers) / _FRAME_RATE

@@ -35,7 +35,7 @@ def snippet_ate(gt: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarra
     gt, pred = _relative_to_first(gt), _relative_to_first(pred)
     gt_centre, pred_centre = gt[..., :3, 3], pred[..., :3, 3]
 
-    scale = _quotient(np.sum(gt_centre * pred_centre, (-2, -1)), np.sum(pred_centre**2, (-2, -1)))
+    scale = _best_scale(gt_centre, pred_centre)
     difference = gt_centre - scale[..., None, None] * pred_centre
     ate = np.sqrt(np.sum(difference**2, (-2, -1))) / gt.shape[-3]
 
@@ -43,6 +43,26 @@ def snippet_ate(gt: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarra
     skew = (rotation - np.swapaxes(rotation, -1, -2))[..., [0, 1, 0], [1, 2, 2]]
     angle = np.arctan2(np.linalg.norm(skew, axis=-1), np.trace(rotation, axis1=-2, axis2=-1) - 1)
     return ate, angle.mean(-1)
+
+
+def snippet_scale(gt: np.ndarray, pred: np.ndarray) -> np.ndarray:
+    """Returns the scale that `snippet_ate` multiplies each prediction by.
+
+    It may be negative: motion predicted backwards then fits as well as motion predicted right, and the ATE does not tell.
+
+    Args:
+      gt: as for `snippet_ate`.
+      pred: as for `snippet_ate`.
+
+    Returns:
+      One number a snippet; 0 for a prediction without motion.
+    """
+    gt, pred = _pose_pair(gt, pred)
+    return _best_scale(_relative_to_first(gt)[..., :3, 3], _relative_to_first(pred)[..., :3, 3])
+
+
+def _best_scale(gt_centre: np.ndarray, pred_centre: np.ndarray) -> np.ndarray:
+    return _quotient(np.sum(gt_centre * pred_centre, (-2, -1)), np.sum(pred_centre**2, (-2, -1)))
 
 
 def trajectory_snippets(poses: np.ndarray, length: int) -> np.ndarray:

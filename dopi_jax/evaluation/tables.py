@@ -108,6 +108,7 @@ def pose_table(
     baseline: Mapping[str, np.ndarray],
     length: int = 3,
     left_out: Sequence[str] = (),
+    backwards: Mapping[str, int] | None = None,
 ) -> str:
     """Puts snippet ATEs beside the paper's Table III.
 
@@ -117,6 +118,7 @@ def pose_table(
       baseline: the same for `straight_ahead_baseline` on the same snippets.
       length: frames in a snippet.
       left_out: why sequences were not evaluated, one sentence each.
+      backwards: in how many snippets the scale that fits best was not positive, by sequence.
 
     Returns:
       The table, mean ± standard deviation over snippets in metres.
@@ -142,10 +144,17 @@ def pose_table(
         [
             table,
             f"Snippets evaluated: {counts}.",
+            *_backwards(backwards or {}),
             "The paper's own row is for 3 frames, several others for 5; ATEs of different lengths do not compare.",
             *_reasons(left_out),
         ]
     )
+
+
+def _backwards(counts: Mapping[str, int]) -> list[str]:
+    """A line where the scale of some snippets is not positive: the protocol does not mind motion predicted backwards."""
+    found = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
+    return [f"Snippets whose scale is not positive, so that a motion backwards counts as right: {found}."] if found else []
 
 
 def trajectory_table(results: Mapping[str, Mapping[str, float]]) -> str:

@@ -1,5 +1,6 @@
 """Ground truth that cannot be read, in evaluations and in validation during training."""
 
+import csv
 import json
 import shutil
 
@@ -215,11 +216,16 @@ def test_the_best_checkpoint_needs_a_scan_before_the_first_step(kitti):
 # --- Motion ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def standing_still(monkeypatch):
+def ahead(monkeypatch, sign=1):
+    """Stands for the network: a metre a frame, and hardly a turn, so that the trajectory can be aligned."""
     motions = np.tile(np.eye(4), (8, 2, 1, 1))
-    motions[:, :, 2, 3] = -1, 1  # a metre a frame, and hardly a turn, so that the trajectory can be aligned
+    motions[:, :, 2, 3] = sign, -sign
     monkeypatch.setattr(evaluate_pose.predict, "make_predict_poses", lambda config: lambda *images: motions)
+
+
+@pytest.fixture
+def going_ahead(monkeypatch):
+    ahead(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +237,7 @@ def standing_still(monkeypatch):
         (lambda poses: poses.unlink(), "sequence 10 has no true poses"),
     ],
 )
-def test_one_bad_poses_file_costs_the_others_nothing(kitti, run, capsys, standing_still, damage, told):
+def test_one_bad_poses_file_costs_the_others_nothing(kitti, run, capsys, going_ahead, damage, told):
     for name in ("09", "10"):
         kitti.odometry(name, range(12), cameras=(2,))
         kitti.poses(name, 12)
@@ -244,7 +250,7 @@ def test_one_bad_poses_file_costs_the_others_nothing(kitti, run, capsys, standin
     assert set(results(run, "pose")["ate"]["3"]) == {"09"} and len(results(run, "pose")["left_out"]) == 1
 
 
-def test_when_all_poses_are_bad_nothing_is_written(kitti, run, standing_still):
+def test_when_all_poses_are_bad_nothing_is_written(kitti, run, going_ahead):
     kitti.odometry("09", range(12), cameras=(2,))
     run.config.data.pose_test = ("kitti_odometry:09", "kitti_odometry:10")
     with pytest.raises(
@@ -252,3 +258,56 @@ def test_when_all_poses_are_bad_nothing_is_written(kitti, run, standing_still):
     ):
         evaluate_pose.evaluate(run)
     assert not list(run.workdir.glob("evaluation/*"))
+
+
+def test_no_snippet_crosses_a_gap(kitti, run, capsys, going_ahead):
+    """Frames 6 and 7 of 16 are missing: 4 + 6 snippets of three frames are whole, 2 + 4 of five."""
+    kitti.odometry("09", [*range(6), *range(8, 16)], cameras=(2,))
+    kitti.poses("09", 16)
+    run.config.data.pose_test = ("kitti_odometry:09",)
+    evaluate_pose.evaluate(run)
+    assert "note: 09 has gaps in its frame numbers, which no snippet crosses" in capsys.readouterr().err
+    ates = results(run, "pose")["ate"]
+    assert (ates["3"]["09"]["snippets"], ates["5"]["09"]["snippets"]) == (10, 6)
+    with (run.results_folder() / "pose.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["length"] == "3"]
+    assert [int(row["first_frame"]) for row in rows] == [0, 1, 2, 3, 8, 9, 10, 11, 12, 13]
+    times = np.loadtxt(run.results_folder() / "trajectory_09_tum.txt")[:, 0]
+    np.testing.assert_allclose(times, np.arange(8, 16) / 10)  # the longest part without a gap
+
+
+def test_a_short_sequence_keeps_its_three_frame_result(kitti, run, capsys, going_ahead):
+    kitti.odometry("09", range(4), cameras=(2,))
+    kitti.poses("09", 4)
+    run.config.data.pose_test = ("kitti_odometry:09",)
+    evaluate_pose.evaluate(run)
+    assert "note: 09 has no 5 consecutive frames: no 5-frame result" in capsys.readouterr().err
+    ates = results(run, "pose")["ate"]
+    assert ates["3"]["09"]["snippets"] == 2 and ates["5"] == {}
+
+
+def test_times_are_those_of_the_recording(kitti, run, capsys, going_ahead):
+    kitti.odometry("09", range(8), cameras=(2,))
+    kitti.poses("09", 8)
+    run.config.data.pose_test = ("kitti_odometry:09[2:]",)
+    evaluate_pose.evaluate(run)
+    assert "has no times.txt" in capsys.readouterr().err
+    file = kitti.root / "kitti_odometry/sequences/09/times.txt"
+    file.write_text("".join(f"{0.1037 * i:e}\n" for i in range(8)))
+    evaluate_pose.evaluate(run)
+    assert "times.txt" not in capsys.readouterr().err
+    written = np.loadtxt(run.results_folder() / "trajectory_09_2_tum.txt")[:, 0]
+    np.testing.assert_allclose(written, 0.1037 * np.arange(2, 8), atol=1e-5)
+    file.write_text("0\n1\nx\n")
+    with pytest.raises(UserError, match=r"times\.txt cannot be read"):
+        evaluate_pose.evaluate(run)
+
+
+def test_motion_that_is_predicted_backwards_is_told(kitti, run, capsys, monkeypatch):
+    kitti.odometry("09", range(8), cameras=(2,))
+    kitti.poses("09", 8)
+    run.config.data.pose_test = ("kitti_odometry:09",)
+    ahead(monkeypatch, -1)
+    evaluate_pose.evaluate(run)
+    assert "scale is not positive, so that a motion backwards counts as right: 09: 6." in capsys.readouterr().out
+    assert results(run, "pose")["ate"]["3"]["09"]["scale_not_positive"] == 6

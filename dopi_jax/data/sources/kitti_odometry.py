@@ -7,6 +7,8 @@
 
 import pathlib
 
+import numpy as np
+
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import read_odometry_intrinsics
 from dopi_jax.data.footage import Footage
@@ -136,6 +138,28 @@ def read_sequence(root: pathlib.Path, name: str, camera: int) -> Sequence:
         intrinsics=intrinsics_of_stored(intrinsics, calibrated, size, calibration, f"P{camera}"),
         image_size=size,
     )
+
+
+def read_times(name: str, *roots: pathlib.Path) -> np.ndarray | None:
+    """Returns the times of a sequence's frames in seconds, by frame number; None if there is no times.txt.
+
+    Args:
+      name: two digits.
+      *roots: the data roots; the first that has the file counts.
+
+    Raises:
+      UserError: it holds something else than a rising number a line.
+    """
+    path = next((p for p in (root / FOLDER / "sequences" / name / "times.txt" for root in roots) if p.is_file()), None)
+    if path is None:
+        return None
+    try:
+        times = np.array([float(line) for line in path.read_text(encoding="utf-8").split()])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): expected the time of each frame, in seconds") from error
+    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+        raise UserError(f"{path} has times that do not rise: expected the time of each frame, in seconds")
+    return times
 
 
 def poses_file(name: str, *roots: pathlib.Path) -> pathlib.Path:
