@@ -28,13 +28,13 @@ def get_config(variant: str = "") -> Config:
         "kitti_odometry:02",
         "images:all",
     )
-    config.model.pose_refinements = 1
-    config.loss.vehicle_motion = 30.0
     config.loss.auto_mask = False
-    config.optimizer.learning_rate = 3e-4
+    config.loss.matched_motion = 1.0
+    config.loss.matched_depth = 0.2
+    config.optimizer.learning_rate = 2e-4
     config.optimizer.decay = "linear"
     config.optimizer.decay_after = 0.4
-    config.train.steps = 560
+    config.train.steps = 1200
     config.train.average = 0.99
     config.prediction.keep_aspect = True
     config.prediction.matched_motion = True

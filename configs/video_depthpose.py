@@ -1,4 +1,6 @@
-"""Phase 1 on one's own footage, a video, several, or folders of images: the shipped model, trained on for half an hour.
+"""Phase 1 on one's own footage, a video, several, or folders of images: the shipped model, trained on.
+
+`dopi-jax video my.mp4 --out DIR` does it for some minutes, sees whether it helped, and predicts.
 
     python train.py --config configs/video_depthpose.py --config.data.root=walk.mp4
     python train.py --config configs/video_depthpose.py --config.data.root=FOLDER --config.data.intrinsics=700,700,640,360
@@ -11,7 +13,8 @@ most part, without cuts; a camera that only turns shows no depth. config.data.st
 of a snippet, which else follows from how much moves. The last tenth of each shot validates.
 
 192x352 keeps the shape of usual video (16:9); the report names a size for footage of another shape. The networks start from
-the weights "driving"; with --config.init_from= they start from ImageNet's alone. Nothing is assumed of the motion.
+the weights "driving"; with --config.init_from= they start from ImageNet's alone. Nothing is assumed of the motion, which
+follows corners from frame to frame.
 """
 
 from dopi_jax.config import Config, config_beside
@@ -28,6 +31,14 @@ def get_config(variant: str = "") -> Config:
     config.data.train = ("images:all[:90%]", "video:all[:90%]")
     config.data.validation = ("images:all[90%:]", "video:all[90%:]")
     config.data.pose_test = ()
-    config.optimizer.learning_rate = 2e-4
+    config.loss.auto_mask = False
+    config.loss.matched_motion = 1.0
+    config.loss.matched_depth = 0.2
+    config.optimizer.learning_rate = 1e-4
+    config.optimizer.decay = "linear"
+    config.optimizer.decay_after = 0.5
+    config.train.average = 0.98
+    config.prediction.keep_aspect = True
+    config.prediction.matched_motion = True
     config.train.steps = 600
     return config

@@ -8,6 +8,7 @@ from dopi_jax import __version__
 COMMANDS = {
     "demo": ("dopi_jax.commands.demo", "trains on drawn streets and writes a report with pictures"),
     "predict": ("dopi_jax.commands.predict", "depth and motion of your image, folder or video, as files and a page"),
+    "video": ("dopi_jax.commands.video", "trains the model on your video for some minutes, then predicts"),
     "train": ("dopi_jax.commands.train", "trains the networks of a config"),
     "evaluate": ("dopi_jax.commands.evaluate", "measures a trained run by the paper's protocols"),
     "prepare": ("dopi_jax.commands.prepare", "packs frames into one set that trains anywhere"),

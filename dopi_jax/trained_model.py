@@ -1,6 +1,5 @@
 """A trained model in a program: frames in, numpy arrays of depth, motion, flow and visibility out."""
 
-import dataclasses
 import functools
 import itertools
 import pathlib
@@ -22,53 +21,12 @@ from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.objectives.reconstruction import occlusion_masks
+from dopi_jax.prediction import FramePrediction, Prediction
 
 _MULTIPLE, _FLOW_MULTIPLE = 32, 64  # of height and width: the flow networks halve their input six times
 _BATCH = 4  # frames, or snippets, that run at a time
 _CHUNK, _OVERLAP = 16, 2  # frames of a long video that are in memory at a time, and those that two chunks share
 _in_batches = functools.partial(predict.in_batches, size=_BATCH)
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What a model says of a video of N frames, at the frames' own size; None is what the model has no network for.
-
-    Attributes:
-      disparity: float32 [N, H, W], positive, in units of the model's own.
-      depth: float32 [N, H, W], 1 / disparity.
-      poses: float32 [N, 4, 4], from each camera to the first, translation in the unit of depth.
-      flow: float32 [N-1, H, W, 2], from each frame to the next, in pixels.
-      flow_back: float32 [N-1, H, W, 2], from each frame but the first to the one before it.
-      visible: bool [N-1, H, W], which pixels of each frame can be seen in the next.
-    """
-
-    disparity: np.ndarray | None = None
-    depth: np.ndarray | None = None
-    poses: np.ndarray | None = None
-    flow: np.ndarray | None = None
-    flow_back: np.ndarray | None = None
-    visible: np.ndarray | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class FramePrediction:
-    """What a model says of one frame of a video, at the frame's own size; None is what there is none of.
-
-    Attributes:
-      disparity: float32 [H, W], positive, in units of the model's own.
-      depth: float32 [H, W], 1 / disparity.
-      pose: float32 [4, 4], from this camera to the first one's, translation in the unit of depth.
-      flow: float32 [H, W, 2], to the next frame, in pixels.
-      flow_back: float32 [H, W, 2], to the frame before.
-      visible: bool [H, W], which pixels can be seen in the next frame.
-    """
-
-    disparity: np.ndarray | None = None
-    depth: np.ndarray | None = None
-    pose: np.ndarray | None = None
-    flow: np.ndarray | None = None
-    flow_back: np.ndarray | None = None
-    visible: np.ndarray | None = None
 
 
 class Model:
@@ -77,12 +35,13 @@ class Model:
     Attributes:
       config: Of the run that trained them.
       step: The step that they were trained to.
+      variables: Of each network, as `apply` takes them.
     """
 
     def __init__(self, config: Config, variables: Mapping[str, Any], step: int):
         self.config = config
         self.step = step
-        self._variables = jax.tree.map(jnp.asarray, dict(variables))
+        self.variables = jax.tree.map(jnp.asarray, dict(variables))
         self._predict_disparity = predict.make_predict_disparity(config)
         self._predict_poses = predict.make_predict_poses(config)
         self._predict_flow = predict.make_predict_flow(config)
@@ -103,22 +62,22 @@ class Model:
         """
         frames = _checked(frames)
         size = frames.shape[1:3]
-        seen_size = self._network_size(size)
+        seen_size = self.network_size(size)
         seen = np.stack([_resized(frame, seen_size) for frame in frames])
         found: dict[str, np.ndarray] = {}
-        if "depth" in self._variables:
-            disparity = _in_batches(lambda i: self._predict_disparity(self._variables, network_input(seen[i])), len(seen))
+        if "depth" in self.variables:
+            disparity = _in_batches(lambda i: self._predict_disparity(self.variables, network_input(seen[i])), len(seen))
             if self.config.loss.normalize_all_disparities:  # the unit that motion is learnt in
                 disparity = np.asarray(losses.max_normalized_disparity(disparity))
             found["disparity"] = np.stack([_resized(d, size) for d in disparity])
             found["depth"] = 1 / found["disparity"]
-        if "pose" in self._variables and len(frames) > 1:
+        if "pose" in self.variables and len(frames) > 1:
             K = scale_rows(self._intrinsics(K, size), seen_size[0] / size[0], seen_size[1] / size[1]).astype(np.float32)
             to_next = self._motions(frames, seen, K)
             found["poses"] = evaluation.chain(to_next).astype(np.float32)
             found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
-        if "flow" in self._variables and len(frames) > 1:
-            flow = _in_batches(lambda i: self._predict_flow(self._variables, *snippet_input(seen, i)), len(seen))
+        if "flow" in self.variables and len(frames) > 1:
+            flow = _in_batches(lambda i: self._predict_flow(self.variables, *snippet_input(seen, i)), len(seen))
             flow *= np.float32([size[1] / seen_size[1], size[0] / seen_size[0]])
             found["flow"], found["flow_back"] = (
                 np.stack([_resized(f, size) for f in flows]) for flows in (flow[:-1, 1], flow[1:, 0])
@@ -140,7 +99,7 @@ class Model:
         """
         pose, is_first = np.eye(4), True
         for chunk, is_last in _overlapping(map(_checked_frame, frames)):
-            if is_first and "pose" in self._variables and len(chunk) > 1:
+            if is_first and "pose" in self.variables and len(chunk) > 1:
                 K = self._intrinsics(K, chunk.shape[1:3])
             found = self(chunk, K)
             # At its ends a chunk knows no neighbour: these frames are the business of the chunks before and after.
@@ -159,13 +118,13 @@ class Model:
                 )
             is_first = False
 
-    def _network_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The (height, width) that frames of a size are resized to."""
+    def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Returns the (height, width) that frames of a size are resized to."""
         height, width = self.config.data.height, self.config.data.width
         if not self.config.prediction.keep_aspect:
             return height, width
         zoom = np.sqrt(height * width / (size[0] * size[1]))
-        multiple = _FLOW_MULTIPLE if "flow" in self._variables else _MULTIPLE
+        multiple = _FLOW_MULTIPLE if "flow" in self.variables else _MULTIPLE
         return tuple(max(multiple, round(side * zoom / multiple) * multiple) for side in size)
 
     def _intrinsics(self, K: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
@@ -190,14 +149,14 @@ class Model:
 
         def motions_of(places: np.ndarray) -> jax.Array:
             found = None if matches is None else matches[places]
-            return self._predict_poses(self._variables, *snippet_input(seen, 1 + places), Ks, found)
+            return self._predict_poses(self.variables, *snippet_input(seen, 1 + places), Ks, found)
 
         motions = _in_batches(motions_of, max(1, len(seen) - 2)).astype(np.float64)
         # The very first frame is no target: it is reached from the second one.
         return np.concatenate([np.linalg.inv(motions[:1, 0]), motions[:, 1]])[: len(seen) - 1]
 
     def _visibility(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        K = np.asarray(learned_intrinsics(self._variables, K[None])[0])
+        K = np.asarray(learned_intrinsics(self.variables, K[None])[0])
         Ks = np.tile(K, (_BATCH, 1, 1))
         visible = _in_batches(lambda i: self._visible(disparity[i], disparity[i + 1], Ks, to_next[i]), len(to_next))
         return np.stack([_resized(v.astype(np.float32), size) >= 0.5 for v in visible])

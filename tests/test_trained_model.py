@@ -99,8 +99,8 @@ def test_results_have_the_size_of_the_frames(model, frames):
 def test_frames_of_any_shape_may_keep_it(trained, size, expected):
     config, variables = trained
     keeping = dataclasses.replace(config, prediction=PredictionConfig(keep_aspect=True))
-    assert Model(keeping, variables, 0)._network_size(size) == expected
-    assert Model(config, variables, 0)._network_size(size) == (HEIGHT, WIDTH)
+    assert Model(keeping, variables, 0).network_size(size) == expected
+    assert Model(config, variables, 0).network_size(size) == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("count", [1, 2, 18, 19, 40])

@@ -21,7 +21,8 @@ from dopi_jax.output.frame_files import DEPTH_UNIT, FrameFiles
 from dopi_jax.output.movie import movie
 from dopi_jax.output.page import write_page
 from dopi_jax.output.point_cloud import PointCloud, write_ply
-from dopi_jax.trained_model import FramePrediction, Model
+from dopi_jax.prediction import FramePrediction
+from dopi_jax.trained_model import Model
 
 SUMMARY = "prediction.json"
 
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
       arguments: Of the command line; those of this process if None.
     """
     with told_in_one_sentence():
-        options = _parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
         command_flags.tell_warnings_as_notes()
         command_flags.use_compilation_cache()
         try:
@@ -186,20 +187,21 @@ def _check_out(out: pathlib.Path) -> None:
         raise UserError(f"{out} is there already and is no prediction: remove it, or choose another --out")
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def parser() -> ArgumentParser:
+    """Returns what reads the command line."""
+    made = ArgumentParser(
         "python -m dopi_jax predict",
         description="Writes depth, motion and, if the model has it, flow of frames, as files and as a page to look at.",
         example=_EXAMPLE,
     )
-    parser.add_argument("input", metavar="INPUT", help="image, folder of images, video, KITTI folder, or a selection")
-    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="folder for the results")
+    made.add_argument("input", metavar="INPUT", help="image, folder of images, video, KITTI folder, or a selection")
+    made.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="folder for the results")
     which = "shipped weights, a file .npz or a run's folder (default: %(default)s)"
-    parser.add_argument("--model", default="driving", metavar="MODEL", help=which)
-    parser.add_argument("--source", default="", metavar="DATA", help="data root, if INPUT is a selection")
-    parser.add_argument("--intrinsics", default="", metavar="K", help="of the frames: fx,fy,cx,cy in pixels, or a file")
-    parser.add_argument("--field-of-view", type=float, default=0.0, metavar="DEG", help="horizontal, in degrees")
+    made.add_argument("--model", default="driving", metavar="MODEL", help=which)
+    made.add_argument("--source", default="", metavar="DATA", help="data root, if INPUT is a selection")
+    made.add_argument("--intrinsics", default="", metavar="K", help="of the frames: fx,fy,cx,cy in pixels, or a file")
+    made.add_argument("--field-of-view", type=float, default=0.0, metavar="DEG", help="horizontal, in degrees")
     in_metres = "above the road: depth and motion are then in metres"
-    parser.add_argument("--camera-height", type=float, default=0.0, metavar="METRES", help=in_metres)
-    parser.add_argument("--npy", action="store_true", help="write depth as .npy, too")
-    return parser
+    made.add_argument("--camera-height", type=float, default=0.0, metavar="METRES", help=in_metres)
+    made.add_argument("--npy", action="store_true", help="write depth as .npy, too")
+    return made

@@ -57,7 +57,10 @@ class DepthPoseWatch:
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Returns mean diagnostics over the validation snippets, and depth metrics where their drives have laser scans."""
-        variables = _variables(state)
+        return self.validate_variables(_variables(state))
+
+    def validate_variables(self, variables: dict) -> dict[str, float]:
+        """Returns the same of trained networks."""
         means = _mean_scalars(self._view(variables, batch) for batch in _batches(self._config, self._sequences))
         return means | self._depth_metrics(variables)
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from dopi_jax import formats, visualization
 from dopi_jax import opencv as cv2
-from dopi_jax.trained_model import FramePrediction
+from dopi_jax.prediction import FramePrediction
 
 DEPTH_UNIT = 256  # steps of a 16-bit PNG in one unit of depth, as in KITTI's depth maps
 PICTURE_WIDTH = 640  # pixels at most, of each of the two images in a picture

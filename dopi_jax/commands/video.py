@@ -1,0 +1,146 @@
+"""`dopi-jax video`: one's own video in one command: a look at it, some minutes of training, and a prediction."""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import runpy
+import sys
+from typing import Any
+
+import jax
+
+from dopi_jax import config as config_lib
+from dopi_jax.commands import flags as command_flags
+from dopi_jax.commands import predict, train
+from dopi_jax.commands.watch import DepthPoseWatch
+from dopi_jax.config import Config
+from dopi_jax.data.footage import Footage
+from dopi_jax.data.inputs import open_input
+from dopi_jax.data.selection import find_data_roots, select_sequences
+from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.trained_model import Model, load
+
+_EXAMPLE = """\
+  dopi-jax video my.mp4 --minutes 30 --field-of-view 70 --out runs/my_video
+"""
+_CONFIG = "video_depthpose"
+_FEWEST_FRAMES = 30
+_TIMED_STEPS = 20  # tell how many fit into the minutes
+_FEWEST_STEPS = 2 * _TIMED_STEPS
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command; a user's mistake is one sentence on stderr and exit status 1.
+
+    Args:
+      arguments: Of the command line; those of this process if None.
+    """
+    with told_in_one_sentence():
+        options = _parser().parse_args(arguments)
+        command_flags.tell_warnings_as_notes()
+        command_flags.use_compilation_cache()
+        run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trains the model on the footage for some minutes, keeps it if that helped, and predicts.
+
+    Raises:
+      UserError: The input, the model or the camera is wrong, or training cannot work.
+    """
+    if not options.minutes > 0:
+        raise UserError(f"--minutes is {options.minutes:g}: expected more than 0")
+    seen = open_input(options.input, "", Footage(options.intrinsics, options.field_of_view, by_flags=True))
+    if len(seen.frames) < _FEWEST_FRAMES:
+        raise UserError(
+            f"{options.input} has {len(seen.frames)} frames: expected a video or folder with {_FEWEST_FRAMES} at least, to "
+            "train on; `dopi-jax predict` takes any"
+        )
+    model = load(options.model)
+    workdir = options.out / "training"
+    config = _config(options, model, seen.size)
+    watch = _watch(config)
+    before = watch.validate_variables(model.variables)["photometric"]
+    _train(config, workdir, options.minutes)
+    trained = load(workdir)
+    after = watch.validate_variables(trained.variables)["photometric"]
+    helped = after < before
+    print(
+        f"photometric error of held-out frames: {before:.4f} before, {after:.4f} after {trained.step} steps; "
+        + ("predicting with the networks trained on" if helped else f"it did not help, predicting with {options.model!r}"),
+        file=sys.stderr,
+    )
+    camera = [f"--intrinsics={options.intrinsics}"] if options.intrinsics else []
+    camera += [f"--field-of-view={options.field_of_view}"] if options.field_of_view else []
+    chosen = str(workdir) if helped else options.model
+    prediction = ["--out", str(options.out / "prediction"), "--model", chosen, *camera]
+    predict.run(predict.parser().parse_args([options.input, *prediction]))
+    summary = {"model": chosen, "photometric_before": before, "photometric_after": after, "steps": trained.step}
+    (options.out / "video.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def _config(options: argparse.Namespace, model: Model, size: tuple[int, int]) -> Config:
+    config = runpy.run_path(config_lib.find_config_file(_CONFIG))["get_config"]()
+    config.data.root = options.input
+    config.data.intrinsics, config.data.field_of_view = options.intrinsics, options.field_of_view
+    config.data.height, config.data.width = model.network_size(size)
+    config.init_from = options.model
+    config.model = dataclasses.replace(model.config.model)
+    devices = jax.local_device_count()
+    config.train.batch_size = options.batch or -(-config.train.batch_size // devices) * devices
+    config_lib.check(config)
+    return config
+
+
+def _watch(config: Config) -> DepthPoseWatch:
+    footage = Footage(config.data.intrinsics, config.data.field_of_view, by_flags=True)
+    roots, held_out = find_data_roots(config.data.root, "INPUT"), []
+    for selection in config.data.validation:
+        try:
+            held_out += select_sequences(roots, selection, footage=footage)
+        except UserError:  # of images and videos there is one
+            continue
+    if not held_out:
+        raise UserError(f"{config.data.root} has no frames to hold out: expected a longer video, without cuts near its end")
+    return DepthPoseWatch(config, held_out)
+
+
+def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
+    """Trains, or goes on; the first steps tell how many there is time for."""
+    plan = workdir / "plan.json"
+    if not plan.is_file():
+        config.train.steps = _TIMED_STEPS
+        config.train.log_every = _TIMED_STEPS // 2
+        config.train.checkpoint_every = _TIMED_STEPS
+        train.run(config, workdir)
+        steps = max(_FEWEST_STEPS, round(60 * minutes * _steps_per_second(workdir)))
+        plan.write_text(json.dumps({"minutes": minutes, "steps": steps}), encoding="utf-8")
+    config.train.steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
+    every = max(_TIMED_STEPS, config.train.steps // 8)
+    config.train.checkpoint_every = config.train.validate_every = config.train.image_every = every
+    state = train.run(config, workdir)
+    if int(state.step) < config.train.steps:
+        raise UserError("the training was stopped; the same command goes on from here")
+
+
+def _steps_per_second(workdir: pathlib.Path) -> float:
+    lines: list[dict[str, Any]] = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line["train/steps_per_second"] for line in lines if line.get("train/steps_per_second")][-1]
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        "dopi-jax video",
+        description="Trains the model on your video for some minutes, and writes depth and motion of it.",
+        example=_EXAMPLE,
+    )
+    parser.add_argument("input", metavar="INPUT", help="video, or folder of images in the order of time")
+    parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="folder for training and results")
+    parser.add_argument("--minutes", type=float, default=20.0, metavar="M", help="of training (default: %(default)s)")
+    which = "what training starts from: shipped weights, a file .npz or a run's folder (default: %(default)s)"
+    parser.add_argument("--model", default="driving", metavar="MODEL", help=which)
+    parser.add_argument("--intrinsics", default="", metavar="K", help="of the frames: fx,fy,cx,cy in pixels, or a file")
+    parser.add_argument("--field-of-view", type=float, default=0.0, metavar="DEG", help="horizontal, in degrees")
+    parser.add_argument("--batch", type=int, default=0, metavar="B", help="snippets a step (default: 4, or one a device)")
+    return parser
