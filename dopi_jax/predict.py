@@ -69,6 +69,21 @@ def make_predict_poses(config: Config):
     return predict
 
 
+def make_predict_first_poses(config: Config):
+    """Returns a compiled function (variables, target, sources) -> what the pose network says at first sight, [B, 2, 4, 4].
+
+    `make_predict_poses` lets it look again and follow corners, where the config asks for that.
+    """
+    net = build_networks(config.model).pose
+    once = {"pose_net": net, "rotation": config.model.rotation, "refinements": 0}
+
+    @jax.jit
+    def predict(variables: Variables, target: chex.Array, sources: chex.Array) -> chex.Array:
+        return predict_motion(variables["pose"], target, sources, None, None, **once)
+
+    return predict
+
+
 def in_batches(
     function: Callable[[np.ndarray], chex.Array], count: int, size: int, progress: Callable[[list], Iterable] = iter
 ) -> np.ndarray:

@@ -1,15 +1,20 @@
-"""`python -m dopi_jax export`: a run's best networks as one file, which needs neither the run nor its data."""
+"""`dopi-jax export`: a run's best networks as one file of ours, or as programs for other software."""
 
 import argparse
 import pathlib
+from typing import Any
 
-from dopi_jax.errors import ArgumentParser, told_in_one_sentence
-from dopi_jax.model_file import write_model
+from dopi_jax.commands.sizes import parse_size
+from dopi_jax.config import Config
+from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.interop.programs import network_functions, write_onnx, write_stablehlo
+from dopi_jax.model_file import find_model_file, read_model, write_model
 from dopi_jax.training.trained import read_run
 
 _EXAMPLE = """\
-  python -m dopi_jax export runs/kitti_depthpose --out my_model.npz
+  dopi-jax export runs/kitti_depthpose --out my_model.npz
   python -c "import dopi_jax; model = dopi_jax.load('my_model.npz')"
+  dopi-jax export driving --format stablehlo --out programs
 """
 
 
@@ -24,25 +29,45 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Writes the file.
+    """Writes the file, or a program of each network.
 
     Raises:
       UserError: The folder holds no run, or the file cannot be written.
     """
-    config, variables, step = read_run(options.run, options.which)
+    path = find_model_file(str(options.run))
+    config, variables, step = read_run(options.run, options.which) if path is None else read_model(path)
+    if options.format != "npz":
+        _write_programs(options, config, variables)
+        return
     # Where the data lay, and whatever else names a place of this machine, means nothing elsewhere.
     config.data.root = config.init_from = config.depthpose = ""
     write_model(options.out, config, variables, step)
     print(f"{', '.join(variables)} of step {step}, {options.out.stat().st_size / 2**20:.1f} MiB in {options.out}")
 
 
+def _write_programs(options: argparse.Namespace, config: Config, variables: dict[str, Any]) -> None:
+    size = parse_size(options.size, "--size") if options.size else (config.data.height, config.data.width)
+    write = {"stablehlo": write_stablehlo, "onnx": write_onnx}[options.format]
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        for name, (function, arguments) in network_functions(config, variables).items():
+            path = options.out / f"{name}.{options.format}"
+            write(path, function, arguments, size)
+            print(f"{path}: {', '.join(arguments)} of {size[0]}x{size[1]} in [-1, 1], {path.stat().st_size / 2**20:.1f} MiB")
+    except OSError as error:
+        raise UserError(f"{options.out} cannot be written ({error.strerror}): choose another --out") from error
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        "python -m dopi_jax export",
-        description="Writes a run's networks, in half precision, and its config as one file.",
+        "dopi-jax export",
+        description="Writes a run's networks, in half precision, and its config as one file; or as programs.",
         example=_EXAMPLE,
     )
-    parser.add_argument("run", type=pathlib.Path, metavar="RUN", help="the run's folder")
-    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="FILE", help="NAME.npz")
+    parser.add_argument("run", type=pathlib.Path, metavar="RUN", help="the run's folder, a model file or a shipped model")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="OUT", help="NAME.npz, or a folder for programs")
     parser.add_argument("--which", choices=("best", "latest"), default="best", help="checkpoint (default: %(default)s)")
+    formats = "npz is ours; stablehlo takes any number of images, onnx one (default: %(default)s)"
+    parser.add_argument("--format", choices=("npz", "stablehlo", "onnx"), default="npz", help=formats)
+    parser.add_argument("--size", default="", metavar="HxW", help="of a program's images (default: that of training)")
     return parser

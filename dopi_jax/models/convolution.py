@@ -1,6 +1,8 @@
 """Convolution of [B, H, W, C], computed in the form that is fastest for its size; all forms give the same."""
 
-from collections.abc import Sequence
+import contextlib
+import contextvars
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,27 @@ MANY_CHANNELS = 96
 NUMBERS_IN_A_STRIP = 2_500_000
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
+
+
+_plain = contextvars.ContextVar("plain", default=False)
+
+
+@contextlib.contextmanager
+def plain_forms() -> Iterator[None]:
+    """Makes networks traced inside use the compiler's own convolutions alone, whatever a CPU would gain from others.
+
+    They then depend on no device and on no number of images, as what is exported must.
+    """
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
+def is_plain() -> bool:
+    """Returns whether networks are traced inside of `plain_forms`."""
+    return _plain.get()
 
 
 def convolve(
@@ -43,6 +66,9 @@ def convolve(
     Returns:
       [B, h, w, C_out].
     """
+    how = tuple(window_strides), tuple(map(tuple, padding)), precision
+    if is_plain():
+        return _convolution(x, kernel, *how)
     rows, columns = (
         (size + sum(pad) - taps) // stride + 1
         for size, pad, taps, stride in zip(x.shape[1:3], padding, kernel.shape, window_strides, strict=False)
@@ -50,7 +76,6 @@ def convolve(
     cells = x.shape[0] * rows * columns
     if cells <= FEW_CELLS:
         return _product(x, kernel, window_strides, padding, precision, (rows, columns))
-    how = tuple(window_strides), tuple(map(tuple, padding)), precision
     if x.size + cells * kernel.shape[-1] >= MANY_NUMBERS and min(kernel.shape[2:]) >= MANY_CHANNELS:
         return _convolution_of_large_maps(x, kernel, *how)
     return _convolution(x, kernel, *how)

@@ -1,11 +1,12 @@
 """The cost volume: how alike the cells of two feature maps are. Flow and pose read motion off it."""
 
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+
+from dopi_jax.models.convolution import is_plain
 
 # Moments are a few thousandths: times this, they count for the last layer as much as its other inputs, and roll, the weakest
 # of them, is learnt in hundreds of steps of Adam instead of thousands.
@@ -34,13 +35,15 @@ def cost_volume(target: jax.Array, source: jax.Array, radius: int) -> jax.Array:
     padded = jnp.pad(source, ((0, 0), margin, margin, (0, 0)))
     side = 2 * radius + 1
 
-    # What a loop's body recomputes cannot be merged with the other loop's work, so it needs no barrier against that.
-    @functools.partial(jax.checkpoint, prevent_cse=False)
     def correlation(displacement: jax.Array) -> jax.Array:
         start = (0, displacement // side, displacement % side, 0)
         return jnp.mean(target * jax.lax.dynamic_slice(padded, start, target.shape), axis=-1)
 
-    return jnp.moveaxis(jax.lax.map(correlation, jnp.arange(side * side)), 0, -1)
+    if is_plain():
+        return jnp.stack([correlation(displacement) for displacement in range(side * side)], axis=-1)
+    # What a loop's body recomputes cannot be merged with the other loop's work, so it needs no barrier against that.
+    recomputed = jax.checkpoint(correlation, prevent_cse=False)
+    return jnp.moveaxis(jax.lax.map(recomputed, jnp.arange(side * side)), 0, -1)
 
 
 def expected_displacement(costs: jax.Array, sharpness: float, radius: int) -> jax.Array:
@@ -87,4 +90,4 @@ def displacement_moments(displacement: jax.Array, coordinates: jax.Array) -> jax
     x, y = coordinates[..., 0], coordinates[..., 1]
     monomials = jnp.stack([jnp.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     moments = jnp.einsum("bhwd,bhwm->bdm", displacement, monomials) / (x.shape[1] * x.shape[2])
-    return MOMENT_GAIN * moments.reshape(len(moments), -1)
+    return MOMENT_GAIN * moments.reshape(moments.shape[0], -1)

@@ -10,6 +10,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from dopi_jax.models.convolution import is_plain
+
 # The kernel's gradient is a sum over all cells. XLA's loop over them is slow on a CPU, the sum of so many pieces of the
 # images, which is left to be summed over a piece's cells, is not: a third to a sixth of the time.
 PIECES = 8
@@ -35,7 +37,6 @@ def same_padding(size: tuple[int, int], kernel_size: int, stride: int) -> Paddin
     return tuple(padding)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def depthwise_convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Convolves with `same_padding`.
 
@@ -47,6 +48,11 @@ def depthwise_convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Arra
     Returns:
       [B, ceil(H / stride), ceil(W / stride), C].
     """
+    return grouped_convolution(x, kernel, stride) if is_plain() else _convolve(x, kernel, stride)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     forms = (functools.partial(form, stride=stride) for form in (shifted_sum, grouped_convolution))
     return _by_device(*forms, x, kernel)
 
@@ -69,7 +75,7 @@ def grouped_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Arr
 
 
 def _forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return depthwise_convolve(x, kernel, stride), (x, kernel)
+    return _convolve(x, kernel, stride), (x, kernel)
 
 
 def _backward(stride: int, inputs: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -82,7 +88,7 @@ def _backward(stride: int, inputs: tuple[jax.Array, jax.Array], gradient: jax.Ar
     return _by_device(of_sum, of_convolution, *inputs, gradient)
 
 
-depthwise_convolve.defvjp(_forward, _backward)
+_convolve.defvjp(_forward, _backward)
 
 
 def _by_device(on_cpu, elsewhere, *arguments):

@@ -1,0 +1,85 @@
+"""Trained networks as programs that run without this package: StableHLO by `jax.export`, and ONNX.
+
+Each network is a function of images in [-1, 1], RGB:
+
+    depth   image [B, H, W, 3]                                    -> disparity [B, H, W]
+    pose    target [B, H, W, 3], sources [B, 2, H, W, 3]          -> source_from_target [B, 2, 4, 4], to t-1 and t+1
+    flow    target [B, H, W, 3], sources [B, 2, H, W, 3]          -> flow [B, 2, H, W, 2] in pixels, to t-1 and t+1
+"""
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dopi_jax import formats, predict
+from dopi_jax.config import Config
+from dopi_jax.errors import UserError
+from dopi_jax.models.convolution import plain_forms
+
+PLATFORMS = ("cpu", "cuda")
+_ONNX_MISSING = (
+    "writing ONNX needs jax2onnx, which asks for other versions of packages than dopi_jax and is installed without them: "
+    "pip install --no-deps jax2onnx onnx onnx-ir einops equinox jaxtyping wadler-lindig dm-pix sympy mpmath"
+)
+
+
+def network_functions(config: Config, variables: Mapping[str, Any]) -> dict[str, tuple[Callable, tuple[str, ...]]]:
+    """Returns the function of each network that there is, and the names of its arguments.
+
+    A pose network that looks again by depth (`model.pose_refinements`) is given as it looks first.
+    """
+    functions: dict[str, tuple[Callable, tuple[str, ...]]] = {}
+    if "depth" in variables:
+        disparity = predict.make_predict_disparity(config)
+        functions["depth"] = (lambda image: disparity(variables, image)), ("image",)
+    if "pose" in variables:
+        motion = predict.make_predict_first_poses(config)
+        functions["pose"] = (lambda target, sources: motion(variables, target, sources)), ("target", "sources")
+    if "flow" in variables:
+        flow = predict.make_predict_flow(config)
+        functions["flow"] = (lambda target, sources: flow(variables, target, sources)), ("target", "sources")
+    return functions
+
+
+def write_stablehlo(path: pathlib.Path, function: Callable, names: tuple[str, ...], size: tuple[int, int]) -> None:
+    """Writes a program for any number of images of one size, for CPUs and NVIDIA's GPUs; `jax.export.deserialize` reads it.
+
+    Args:
+      path: The file.
+      function: One of `network_functions`.
+      names: Of its arguments.
+      size: (height, width) of the images.
+    """
+    batch = jax.export.symbolic_shape("batch")[0]
+    with plain_forms():
+        exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(*_shapes(names, batch, size))
+    formats.write_bytes(path, exported.serialize())
+
+
+def write_onnx(path: pathlib.Path, function: Callable, names: tuple[str, ...], size: tuple[int, int]) -> None:
+    """Writes a program for one image, or snippet, of one size.
+
+    Args:
+      path: The file.
+      function: One of `network_functions`.
+      names: Of its arguments.
+      size: (height, width) of the images.
+
+    Raises:
+      UserError: jax2onnx is not installed.
+    """
+    try:
+        from jax2onnx import to_onnx
+    except ImportError as error:
+        raise UserError(f"{_ONNX_MISSING} ({error})") from error
+    with plain_forms():
+        program = to_onnx(function, [tuple(shape.shape) for shape in _shapes(names, 1, size)])
+    formats.write_bytes(path, program.SerializeToString())
+
+
+def _shapes(names: tuple[str, ...], batch: Any, size: tuple[int, int]) -> list[jax.ShapeDtypeStruct]:
+    of_name = {"image": (batch, *size, 3), "target": (batch, *size, 3), "sources": (batch, 2, *size, 3)}
+    return [jax.ShapeDtypeStruct(of_name[name], jnp.float32) for name in names]
