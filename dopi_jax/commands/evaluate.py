@@ -1,5 +1,7 @@
 """`python evaluate.py --task depth|pose|flow|occlusion`: a run's trained networks measured by the paper's protocols."""
 
+import dataclasses
+
 from absl import flags
 
 from dopi_jax.commands import evaluate_flow
@@ -12,6 +14,7 @@ from dopi_jax.training.trained import check_same_run
 _RUN_OF_TASK = {"flow": "kitti_flow"}  # where another than the default config's is meant
 _TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(TASKS)}.")
 _SUBMISSION = flags.DEFINE_bool("write-submission", False, "With --task flow: write the KITTI server's folder instead.")
+_SAVE = flags.DEFINE_bool("save-predictions", False, "With --task depth or flow: write every map as a 16-bit PNG.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Which checkpoint: best (by validation) or latest.")
 
 
@@ -25,6 +28,8 @@ def main() -> None:
         raise UserError(f"--task is {_TASK.value!r}: expected one of {', '.join(TASKS)}")
     if _SUBMISSION.value and _TASK.value != "flow":
         raise UserError(f"--write-submission goes with --task flow, --task is {_TASK.value!r}")
+    if _SAVE.value and _TASK.value not in ("depth", "flow"):
+        raise UserError(f"--save-predictions goes with --task depth or flow, --task is {_TASK.value!r}")
     if _CHECKPOINT.value not in ("best", "latest"):
         raise UserError(f"--checkpoint is {_CHECKPOINT.value!r}: expected best or latest")
     config = command_flags.config()
@@ -39,6 +44,7 @@ def main() -> None:
         run = EvaluationRun(config, (), workdir, {}, 0)
     else:
         run = EvaluationRun.open(workdir, command_flags.overrides(), _CHECKPOINT.value, needs_data=not on_street)
+    run = dataclasses.replace(run, saves_predictions=_SAVE.value)
     task = evaluate_flow.submit if _SUBMISSION.value else TASKS[_TASK.value]
     task(run)
 

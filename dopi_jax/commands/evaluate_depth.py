@@ -4,9 +4,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dopi_jax import evaluation, predict, visualization
+from dopi_jax import evaluation, formats, predict, visualization
+from dopi_jax import opencv as cv2
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut, depth_truth
+from dopi_jax.data import improved_depth
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.velodyne import EvaluationImage, eigen_test_images, with_ground_truth
@@ -75,9 +77,49 @@ def evaluate(run: EvaluationRun) -> None:
         **{protocol: means["dopi_jax", protocol] for protocol in _PROTOCOLS},
         "baselines": of_baselines,
     }
+    improved = _improved(run, images, candidates)
+    if improved:
+        table += "\n\n" + evaluation.improved_depth_table(improved, improved_depth.COUNT)
+        summary["improved"] = improved
     run.write_results("depth", table, summary, rows)
     some = pictures[:: max(1, len(pictures) // _PICTURES)][:_PICTURES]
     Image.fromarray(visualization.stack_panels(some)).save(run.results_folder() / "depth.png")
+    worst = np.argsort([-metrics["abs_rel"] for metrics in per_image["dopi_jax", "cc"]])[:_PICTURES]
+    Image.fromarray(visualization.stack_panels([pictures[i] for i in worst])).save(run.results_folder() / "depth_worst.png")
+    if run.saves_predictions:
+        _save(run, images, candidates["dopi_jax"], per_image["dopi_jax", "cc"])
+
+
+def _improved(
+    run: EvaluationRun, images: list[EvaluationImage], candidates: dict[str, list[np.ndarray]]
+) -> dict[str, dict[str, float]]:
+    """The mean metrics by improved depth maps, without a crop as is usual with these; {} where none is at hand."""
+    files = [improved_depth.improved_depth_file(image, *run.roots) for image in images]
+    left_out = LeftOut()
+    found = [i for i, file in enumerate(files) if file is not None]
+    truths = list(left_out.readable(found, lambda i: improved_depth.read_improved_depth(files[i])))
+    left_out.tell()
+    if not truths:
+        return {}
+    means = {}
+    for name, depths in candidates.items():
+        metrics = [
+            evaluation.depth_metrics(truth, depths[i], crop=None, protocol="monodepth2") for i, truth in truths
+        ]
+        means[name] = {**evaluation.average_depth_metrics(metrics), "images": len(truths)}
+    return means
+
+
+def _save(
+    run: EvaluationRun, images: list[EvaluationImage], depths: list[np.ndarray], metrics: list[dict[str, float]]
+) -> None:
+    """Writes every depth map, median-scaled, as metres times 256, at the networks' size."""
+    folder = run.results_folder() / "depth_predictions"
+    folder.mkdir(exist_ok=True)
+    for image, depth, of_image in zip(images, depths, metrics, strict=True):
+        metres = np.clip(np.rint(depth * of_image["scale"] * 256), 0, np.iinfo(np.uint16).max).astype(np.uint16)
+        name = f"{image.image.parents[2].name}_{image.image.stem}.png"
+        formats.write_bytes(folder / name, cv2.imencode(".png", metres)[1].tobytes())
 
 
 def _name(run: EvaluationRun, image: EvaluationImage) -> str:

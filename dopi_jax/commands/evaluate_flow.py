@@ -70,6 +70,10 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
             metrics = evaluation.regional_flow_metrics(truth.flow, flow, regions)
             per_image.setdefault(label, []).append(metrics)
             rows += [{"scene": scene.name, "method": label, "region": name, **values} for name, values in metrics.items()]
+        if run.saves_predictions:
+            folder = run.results_folder() / "flow_predictions"
+            folder.mkdir(exist_ok=True)
+            formats.write_kitti_flow(folder / f"{scene.name}.png", next(iter(flows.values())))
         if (evaluated - 1) % max(1, len(scenes) // _PICTURES) == 0:
             picture = _picture(scene, truth, next(iter(flows.values())))
             Image.fromarray(picture).save(run.results_folder() / f"flow_{scene.name}.png")

@@ -24,6 +24,7 @@ class EvaluationRun:
       workdir: The run's folder.
       variables: The networks' variables, as `dopi_jax.predict` takes them; {} if nothing has been trained.
       step: The step they were saved at.
+      saves_predictions: Whether tasks write what the networks say of every image, too.
     """
 
     config: Config
@@ -31,6 +32,7 @@ class EvaluationRun:
     workdir: pathlib.Path
     variables: Mapping[str, Any]
     step: int
+    saves_predictions: bool = False
 
     @classmethod
     def open(

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import pathlib
+import shutil
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,6 +43,28 @@ def test_depth_on_the_eigen_frames_at_hand(evaluated, trained):
         assert summary[protocol]["abs_rel"] == pytest.approx(np.mean(per_image))
     assert set(summary["baselines"]) == {"constant depth", "best depth per row"}, "no training drive has laser scans"
     assert np.asarray(Image.open(trained.workdir / "evaluation/depth.png")).ndim == 3
+
+
+def test_depth_by_improved_maps_and_predictions_as_files(evaluated, trained):
+    root = pathlib.Path(json.loads((trained.workdir / "config.json").read_text())["data"]["root"])
+    drive = next((root / "kitti_raw").glob("*/*_drive_0052_sync"))
+    folder = root / f"kitti_depth/val/{drive.name}/proj_depth/groundtruth/image_02"
+    folder.mkdir(parents=True)
+    size = Image.open(next((drive / "image_02/data").iterdir())).size[::-1]
+    for number in (0, 2):
+        cv2.imwrite(str(folder / f"{number:010d}.png"), np.full(size, 256 * 12, np.uint16))
+    try:
+        table, summary, _ = evaluated("depth", "--save-predictions")
+    finally:
+        shutil.rmtree(root / "kitti_depth")
+    assert "Improved depth maps, monodepth2 protocol, no crop, cap 80 m: 2 of 652 frames" in table
+    assert summary["improved"]["dopi_jax"]["images"] == 2
+    assert summary["improved"]["constant depth"]["abs_rel"] == pytest.approx(0, abs=1e-6)  # 12 m everywhere is one
+    results = trained.workdir / "evaluation"
+    assert np.asarray(Image.open(results / "depth_worst.png")).ndim == 3
+    saved = sorted((results / "depth_predictions").iterdir())
+    assert [path.name for path in saved] == [f"{drive.name}_{number:010d}.png" for number in (0, 2, 4)]
+    assert 5 < np.median(cv2.imread(str(saved[0]), cv2.IMREAD_UNCHANGED)) / 256 < 40  # metres, of a wall 7 to 23 m ahead
 
 
 def test_pose_on_the_sequences_of_the_config(evaluated, trained):
