@@ -64,7 +64,7 @@ def evaluate(run: EvaluationRun) -> None:
     means = {key: evaluation.average_depth_metrics(values) for key, values in per_image.items()}
     ours = {f"dopi_jax, {protocol} protocol": means["dopi_jax", protocol] for protocol in _PROTOCOLS}
     of_baselines = {name: means[name, "cc"] for name in baselines}
-    table = evaluation.depth_table(ours, len(images), expected, of_baselines, left_out.reasons)
+    table = evaluation.depth_table(ours, len(images), expected, of_baselines, left_out.reasons, run.data_name)
     rows = [
         {"image": _name(run, image), "protocol": protocol, **metrics}
         for protocol in _PROTOCOLS

@@ -85,7 +85,7 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
     baselines = {_BASELINE: averages[_BASELINE]}
     ours = {label: averages[label] for label in averages if label != _BASELINE}
     counts = {"evaluated": evaluated, "expected": kitti_flow.SCENE_COUNT}
-    table = evaluation.flow_table(ours, **counts, baselines=baselines, left_out=left_out.reasons)
+    table = evaluation.flow_table(ours, **counts, baselines=baselines, left_out=left_out.reasons, data=run.data_name)
     tables = [table, evaluation.flow_region_table(averages)]
     summary = {**counts, "left_out": left_out.reasons, **ours, "baselines": baselines}
     run.write_results("flow", "\n\n".join(tables), summary, rows)

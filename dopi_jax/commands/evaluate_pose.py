@@ -133,7 +133,7 @@ def _write(
         straight = {name: found.straight_ate for name, found in of_length.items()}
         backwards = {name: int(np.sum(found.scale <= 0)) for name, found in of_length.items()}
         if ates:
-            tables.append(evaluation.pose_table(ates, straight, length, left_out.reasons, backwards))
+            tables.append(evaluation.pose_table(ates, straight, length, left_out.reasons, backwards, run.data_name))
         summary[str(length)] = {
             name: {
                 "mean": float(np.mean(found.ate)),

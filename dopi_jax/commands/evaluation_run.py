@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dopi_jax import config as config_lib
+from dopi_jax import evaluation
 from dopi_jax.config import Config
 from dopi_jax.data.selection import find_data_roots
 from dopi_jax.errors import UserError
+from dopi_jax.synthetic.layouts import LAYOUT_NAMES, MARKER
 from dopi_jax.training.trained import restore_variables
 
 
@@ -71,6 +73,12 @@ class EvaluationRun:
         roots = find_data_roots(config.data.root) if needs_data else ()
         variables, step = restore_variables(workdir, config, which)
         return cls(config, roots, workdir, variables, step)
+
+    @property
+    def data_name(self) -> str:
+        """What the data are of, for tables: KITTI, or streets that were drawn in its layouts."""
+        drawn = any((root / layout / MARKER).is_file() for root in self.roots for layout in LAYOUT_NAMES)
+        return evaluation.DRAWN_STREETS if drawn else evaluation.KITTI
 
     def require(self, network: str) -> None:
         """Refuses a run that lacks a network.

@@ -2,7 +2,7 @@
 
 `depth` compares depth maps with lidar as on the Eigen test list, `pose` compares camera motion as in the paper's
 Table III and as the KITTI odometry benchmark does, `flow` compares optical flow as KITTI 2015 does, `occlusion` compares
-masks, `tables` prints results beside the paper's.
+masks, `tables` and `motion_tables` print results beside the paper's.
 """
 
 from dopi_jax.evaluation.depth import (
@@ -25,6 +25,7 @@ from dopi_jax.evaluation.flow import (
     tolerated_error,
     zero_flow_baseline,
 )
+from dopi_jax.evaluation.motion_tables import flow_region_table, flow_table, pose_table, trajectory_table
 from dopi_jax.evaluation.occlusion import occlusion_metrics, pool_occlusion_metrics
 from dopi_jax.evaluation.pose import (
     align_trajectory,
@@ -41,19 +42,19 @@ from dopi_jax.evaluation.pose import (
     trajectory_snippets,
 )
 from dopi_jax.evaluation.tables import (
+    DRAWN_STREETS,
+    KITTI,
     depth_table,
-    flow_region_table,
-    flow_table,
     improved_depth_table,
     paper_table,
-    pose_table,
     render_table,
-    trajectory_table,
 )
 
 __all__ = [
     "DEPTH_METRICS",
+    "DRAWN_STREETS",
     "FLOW_REGIONS",
+    "KITTI",
     "align_trajectory",
     "average_depth_metrics",
     "average_flow_metrics",

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from dopi_jax import evaluation
 from dopi_jax.evaluation import DEPTH_METRICS, depth_table, paper_table, pose_table, render_table, trajectory_table
 
 RESULT = {**dict.fromkeys(DEPTH_METRICS, 0.5), "abs_rel": 0.123, "scale_median": 4.0, "scale_std": 1.0}
@@ -102,3 +103,17 @@ def test_trajectory_table_shows_degrees_and_leaves_out_what_a_short_path_lacks()
     table = trajectory_table({"03 (600-800)": short, "09": long})
     assert row_of(table, "03").split() == ["03", "(600-800)", "1.000", "2.000", "1.500", "30.000", "-", "-", "0"]
     assert row_of(table, "09").split() == ["09", "1.000", "2.000", "1.500", "30.000", "2.607", "0.288", "958"]
+
+
+def test_on_drawn_streets_there_are_no_rows_of_kitti():
+    averages = {"all": {"epe": 2.0, "fl": 0.1}}
+    zeros = {"1": np.zeros(4)}
+    metrics = dict.fromkeys(evaluation.DEPTH_METRICS, 0.1) | {"scale_median": 1.0, "scale_std": 0.1}
+    for table in (
+        evaluation.depth_table({"dopi_jax": metrics}, 49, 697, {"constant": metrics}, data=evaluation.DRAWN_STREETS),
+        evaluation.pose_table(zeros, zeros, data=evaluation.DRAWN_STREETS),
+        evaluation.flow_table({"dopi_jax": averages}, 5, 200, data=evaluation.DRAWN_STREETS),
+    ):
+        assert "drawn streets" in table
+        for word in ("KITTI", "Zhou", "697", "200 pairs", "paper"):
+            assert word not in table

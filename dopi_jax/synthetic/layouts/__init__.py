@@ -20,6 +20,8 @@ _LAYOUTS = {
     "cityscapes": cityscapes,
 }
 LAYOUT_NAMES = tuple(_LAYOUTS)
+MARKER = "drawn.txt"
+"""A file in each data set's folder that tells it from the real one."""
 
 # A smaller image has no pixel left in the crop of the depth evaluation; a larger one takes minutes a frame.
 _SMALLEST, _LARGEST = 16, 4096
@@ -60,6 +62,7 @@ def write_layout(layout: str, out: pathlib.Path, frames: int, seed: int, size: t
         unfinished.mkdir(parents=True)
         try:
             _LAYOUTS[layout].write(unfinished, streets)
+            (unfinished / MARKER).write_text("Drawn by dopi_jax: these streets do not exist.\n", encoding="utf-8")
             unfinished.rename(target)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
