@@ -44,7 +44,7 @@ def camera_height(depth: np.ndarray, K: np.ndarray) -> float | None:
     return float(1 / np.linalg.norm(normal))
 
 
-def metres_per_unit(heights: list[float | None], true_height: float) -> float | None:
-    """Returns the scale by a camera's true height in metres and the median of some frames' heights; None without any."""
-    known = [height for height in heights if height is not None]
-    return true_height / float(np.median(known)) if known else None
+def metres_per_unit(lengths: list[float | None], metres: float) -> float | None:
+    """Returns the scale by a length known in metres and the median of what some frames say of it; None without any."""
+    known = [length for length in lengths if length]
+    return metres / float(np.median(known)) if known else None

@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import json
+import math
 import pathlib
 import warnings
 from collections.abc import Iterator
@@ -75,8 +76,11 @@ def run(options: argparse.Namespace) -> None:
     Raises:
       UserError: The input, the model or the camera is wrong, or the folder holds something else.
     """
-    if options.camera_height < 0:
-        raise UserError(f"--camera-height is {options.camera_height:g}: expected metres above the road")
+    for option, what in (("camera_height", "metres above the road"), ("speed", "km/h"), ("frame_rate", "frames a second")):
+        if not 0 <= getattr(options, option) < math.inf:
+            raise UserError(f"--{option.replace('_', '-')} is {getattr(options, option):g}: expected {what}, more than 0")
+    if options.camera_height and options.speed:
+        raise UserError("--camera-height and --speed are both given: metres follow from one of them, leave the other out")
     _check_out(options.out)
     seen = open_input(options.input, options.source, Footage(options.intrinsics, options.field_of_view, by_flags=True))
     model = dopi_jax.load(options.model)
@@ -89,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
     frames, same_frames = itertools.tee(seen.read())
     predictions = zip(seen.names, frames, model.stream(same_frames, K), strict=True)
     first = list(itertools.islice(predictions, _FIRST_FRAMES))
-    scale = _find_scale([found for *_, found in first], K, options.camera_height)
+    scale = _find_scale([found for *_, found in first], K, options, seen.frame_rate)
     options.out.mkdir(parents=True, exist_ok=True)
     progress = tqdm(itertools.chain(first, predictions), total=len(seen.frames), unit="frame", disable=None)
     _write(options, seen, model, scale, progress)
@@ -103,17 +107,30 @@ class Scale(NamedTuple):
     rests_on: str
 
 
-def _find_scale(first: list[FramePrediction], K: np.ndarray, camera_height: float) -> Scale:
+def _find_scale(
+    first: list[FramePrediction], K: np.ndarray, options: argparse.Namespace, frame_rate: float
+) -> Scale:
     depths = [found.depth for found in first if found.depth is not None]
-    if not depths:
-        return Scale(1.0, "the model has no depth")
-    if camera_height:
-        factor = metric_scale.metres_per_unit([metric_scale.camera_height(depth, K) for depth in depths], camera_height)
+    if options.camera_height:
+        heights = [metric_scale.camera_height(depth, K) for depth in depths]
+        factor = metric_scale.metres_per_unit(heights, options.camera_height)
         if factor is None:
             raise UserError(
                 "--camera-height is given, but the first frames show no road in their lower middle to measure: leave it out"
             )
-        return Scale(factor, f"metres, if the camera is {camera_height:g} m above a level road in the first frames")
+        return Scale(factor, f"metres, if the camera is {options.camera_height:g} m above a level road in the first frames")
+    if options.speed:
+        frame_rate = options.frame_rate or frame_rate
+        if not frame_rate:
+            raise UserError(f"--speed is given, but {options.input} does not tell its frame rate: give it by --frame-rate")
+        places = [found.pose[:3, 3] for found in first if found.pose is not None]
+        steps = [float(np.linalg.norm(after - before)) for before, after in itertools.pairwise(places)]
+        factor = metric_scale.metres_per_unit(steps, options.speed / 3.6 / frame_rate)
+        if factor is None or not np.isfinite(factor):
+            raise UserError("--speed is given, but the model sees no motion in the first frames: leave it out")
+        return Scale(factor, f"metres, if the camera moves at {options.speed:g} km/h in the first frames")
+    if not depths:
+        return Scale(1.0, "the model has no depth")
     factor = _MEDIAN_DEPTH / float(np.median(depths))
     return Scale(factor, f"no metres, which images do not tell: the median depth of the first frames is {_MEDIAN_DEPTH:g}")
 
@@ -130,8 +147,7 @@ def _write(
     places = set(np.linspace(0, len(seen.frames) - 1, _CLOUD_FRAMES).astype(int))
     files: FrameFiles | None = None
     poses, pictures = [], []
-    rate = 1 / (seen.times[1] - seen.times[0]) if len(seen.times) > 1 else 0.0
-    with movie(out / "depth.mp4", rate) as video:
+    with movie(out / "depth.mp4", seen.frame_rate) as video:
         for index, (name, frame, found) in enumerate(predictions):
             if files is None:
                 bounds = (0.0, 1.0) if found.disparity is None else tuple(np.percentile(found.disparity, (1, 98)))
@@ -203,5 +219,7 @@ def parser() -> ArgumentParser:
     made.add_argument("--field-of-view", type=float, default=0.0, metavar="DEG", help="horizontal, in degrees")
     in_metres = "above the road: depth and motion are then in metres"
     made.add_argument("--camera-height", type=float, default=0.0, metavar="METRES", help=in_metres)
+    made.add_argument("--speed", type=float, default=0.0, metavar="KMH", help="of the camera at first, in km/h: the same")
+    made.add_argument("--frame-rate", type=float, default=0.0, metavar="HZ", help="for --speed, if INPUT does not tell it")
     made.add_argument("--npy", action="store_true", help="write depth as .npy, too")
     return made

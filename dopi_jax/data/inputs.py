@@ -35,6 +35,11 @@ class Input(NamedTuple):
     size: tuple[int, int]
     times: tuple[float, ...] = ()
 
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second; 0 if not known."""
+        return 1 / (self.times[1] - self.times[0]) if len(self.times) > 1 else 0.0
+
     def read(self) -> Iterator[np.ndarray]:
         """Yields the frames, uint8 [H, W, 3].
 

@@ -149,6 +149,14 @@ def test_a_video_keeps_its_frame_rate(models, folder, tmp_path):
     np.testing.assert_allclose(np.loadtxt(tmp_path / "out/trajectory_tum.txt")[:, 0], np.arange(5) / 25, atol=1e-4)
 
 
+def test_metres_from_a_known_speed(models, folder, tmp_path):
+    model = ("--model", models / "depthpose.npz", "--speed", 36, "--frame-rate", 10)
+    run(folder, "--out", tmp_path / "out", *model)
+    path = np.loadtxt(tmp_path / "out/trajectory_tum.txt")[:, 1:4]
+    assert np.median(np.linalg.norm(np.diff(path, axis=0), axis=1)) == pytest.approx(1.0, rel=0.01)
+    assert "if the camera moves at 36 km/h" in (tmp_path / "out/index.html").read_text()
+
+
 def test_a_sequence_of_kitti_by_folder_and_by_selection(models, kitti, tmp_path):
     kitti.odometry("03", range(5), cameras=(2,), texture=True)
     sequence = kitti.root / "kitti_odometry/sequences/03"
@@ -177,6 +185,9 @@ def test_mistakes_are_one_sentence(models, folder, tmp_path, capsys):
     assert "--field-of-view is 300" in told(capsys, folder, *out, *model, "--field-of-view", 300)
     assert "is there already and is no prediction" in told(capsys, folder, "--out", tmp_path / "notes", *model)
     assert "--camera-height is -1" in told(capsys, folder, *out, *model, "--camera-height", -1)
+    assert "--speed is given, but" in told(capsys, folder, *out, *model, "--speed", 50)
+    assert "--frame-rate is nan" in told(capsys, folder, *out, *model, "--speed", 50, "--frame-rate", "nan")
+    assert "both given" in told(capsys, folder, *out, *model, "--speed", 50, "--camera-height", 1.6)
     assert not (tmp_path / "out").exists()
 
 
