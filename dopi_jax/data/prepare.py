@@ -90,6 +90,7 @@ def prepare_set(
         manifest = _manifest(kept, summary, failed)
         (work / prepared.MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(work / "staged")
+        shutil.rmtree(work / "downloads", ignore_errors=True)  # of TFDS, empty
         (work / "request.json").unlink()
         work.rename(out)
     except OSError as error:
