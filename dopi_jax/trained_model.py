@@ -25,7 +25,7 @@ from dopi_jax.prediction import FramePrediction, Prediction
 
 _MULTIPLE, _FLOW_MULTIPLE = 32, 64  # of height and width: the flow networks halve their input six times
 _BATCH = 4  # frames, or snippets, that run at a time
-_CHUNK, _OVERLAP = 16, 2  # frames of a long video that are in memory at a time, and those that two chunks share
+_CHUNK, _OVERLAP = 16, 4  # frames of a long video that are in memory at a time, and those that two chunks share
 _in_batches = functools.partial(predict.in_batches, size=_BATCH)
 
 
@@ -153,7 +153,12 @@ class Model:
 
         motions = _in_batches(motions_of, max(1, len(seen) - 2)).astype(np.float64)
         # The very first frame is no target: it is reached from the second one.
-        return np.concatenate([np.linalg.inv(motions[:1, 0]), motions[:, 1]])[: len(seen) - 1]
+        to_next = np.concatenate([np.linalg.inv(motions[:1, 0]), motions[:, 1]])[: len(seen) - 1]
+        if matches is not None:
+            # Both frames of a pair tell by their depth how long the way between them is: the mean of the two is steadier.
+            lengths = np.linalg.norm(motions[:, :, :3, 3], axis=2)
+            to_next[1:-1, :3, 3] *= np.sqrt(lengths[1:, 0] / np.maximum(lengths[:-1, 1], 1e-12))[:, None]
+        return to_next
 
     def _visibility(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         K = np.asarray(learned_intrinsics(self.variables, K[None])[0])
