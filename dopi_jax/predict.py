@@ -138,7 +138,8 @@ def make_predict_flow(config: Config):
 def make_view_snippets(config: Config):
     """Returns a compiled function (variables, batch) -> what the objective sees of every snippet of a batch.
 
-    The result has `scalars`: `loss` and the diagnostics of `depth_pose_loss`, each [B]; and, as
+    The result has `scalars`: `loss` and the diagnostics of `depth_pose_loss`, each [B], with `matches` in the batch also
+    `matched_depth_error`, how far depth is from that of matched points; and, as
     `visualization.snippet_panel` takes them but with a leading [B], `target`, `disparity`, `warped`, `visible`, `kept`.
     """
     geometry_of = build_geometry(config)
@@ -159,8 +160,13 @@ def make_view_snippets(config: Config):
     @jax.jit
     def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
         target, sources = batch["target"], batch["sources"]
-        K = learned_intrinsics(variables, batch["intrinsics"])
-        return jax.vmap(view_one)(target, sources, K, geometry_of(variables, target, sources, K, batch.get("matches")))
+        K, matches = learned_intrinsics(variables, batch["intrinsics"]), batch.get("matches")
+        snippet_geometry = geometry_of(variables, target, sources, K, matches)
+        seen = jax.vmap(view_one)(target, sources, K, snippet_geometry)
+        if matches is not None:
+            by_matches = match_motions(1 / snippet_geometry.disparity, matches, K, snippet_geometry.source_from_target)
+            seen["scalars"]["matched_depth_error"] = jnp.mean(by_matches.depth_error, axis=1)
+        return seen
 
     return view
 

@@ -5,18 +5,21 @@ import dataclasses
 import json
 import pathlib
 import runpy
-import sys
 from typing import Any
 
 import jax
+import numpy as np
+from PIL import Image
 
 from dopi_jax import config as config_lib
+from dopi_jax import visualization
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands import predict, train
 from dopi_jax.commands.watch import DepthPoseWatch
 from dopi_jax.config import Config
 from dopi_jax.data.footage import Footage
-from dopi_jax.data.inputs import open_input
+from dopi_jax.data.images import read_image
+from dopi_jax.data.inputs import Input, open_input
 from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
 from dopi_jax.trained_model import Model, load
@@ -28,6 +31,12 @@ _CONFIG = "video_depthpose"
 _FEWEST_FRAMES = 30
 _TIMED_STEPS = 20  # tell how many fit into the minutes
 _FEWEST_STEPS = 2 * _TIMED_STEPS
+_MEASURES = {
+    "photometric": "photometric error",
+    "matched_depth_error": "log depth's difference to that of followed corners",
+}
+_COMPARED = 4  # frames in the picture of both
+_WIDTH = 480  # pixels of each
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,23 +70,37 @@ def run(options: argparse.Namespace) -> None:
     workdir = options.out / "training"
     config = _config(options, model, seen.size)
     watch = _watch(config)
-    before = watch.validate_variables(model.variables)["photometric"]
+    before = watch.validate_variables(model.variables)
     _train(config, workdir, options.minutes)
     trained = load(workdir)
-    after = watch.validate_variables(trained.variables)["photometric"]
-    helped = after < before
+    after = watch.validate_variables(trained.variables)
+    helped = all(after[name] < before[name] for name in _MEASURES)
+    for name, what in _MEASURES.items():
+        print(f"{what} of held-out frames: {before[name]:.4f} before, {after[name]:.4f} after {trained.step} steps")
+    _compare(options.out / "before_after.png", seen, model, trained)
     print(
-        f"photometric error of held-out frames: {before:.4f} before, {after:.4f} after {trained.step} steps; "
-        + ("predicting with the networks trained on" if helped else f"it did not help, predicting with {options.model!r}"),
-        file=sys.stderr,
+        f"predicting with the networks {'trained on' if helped else 'of before, since not both are better'}; "
+        f"{options.out / 'before_after.png'} shows depth by both"
     )
     camera = [f"--intrinsics={options.intrinsics}"] if options.intrinsics else []
     camera += [f"--field-of-view={options.field_of_view}"] if options.field_of_view else []
     chosen = str(workdir) if helped else options.model
     prediction = ["--out", str(options.out / "prediction"), "--model", chosen, *camera]
     predict.run(predict.parser().parse_args([options.input, *prediction]))
-    summary = {"model": chosen, "photometric_before": before, "photometric_after": after, "steps": trained.step}
+    measured = {name: [before[name], after[name]] for name in _MEASURES}
+    summary = {"model": chosen, "before_and_after": measured, "steps": trained.step}
     (options.out / "video.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def _compare(path: pathlib.Path, seen: Input, before: Model, after: Model) -> None:
+    """Draws some frames, and their depth by the networks of before and by those trained on."""
+    rows = []
+    for index in np.linspace(0, len(seen.frames) - 1, _COMPARED).astype(int):
+        frame = read_image(seen.frames[index], stored_size=seen.size)
+        colours = [visualization.depth_colours(model(frame).disparity[0]) for model in (before, after)]
+        size = (_WIDTH, max(1, round(_WIDTH * seen.size[0] / seen.size[1])))
+        rows.append([np.asarray(Image.fromarray(picture).resize(size)) for picture in (frame, *colours)])
+    Image.fromarray(visualization.stack_panels(rows)).save(path)
 
 
 def _config(options: argparse.Namespace, model: Model, size: tuple[int, int]) -> Config:

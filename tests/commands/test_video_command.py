@@ -53,9 +53,10 @@ def test_it_trains_measures_and_predicts(model, walk, tmp_path, capsys, monkeypa
     arguments = [walk, "--out", tmp_path / "out", "--minutes", "1e-6", "--model", model]
     run(*arguments)
     said = capsys.readouterr()
-    assert "photometric error of held-out frames: " in said.err and "after 6 steps" in said.err
+    assert "photometric error of held-out frames: " in said.out and "after 6 steps" in said.out
     summary = json.loads((tmp_path / "out/video.json").read_text())
-    helped = summary["photometric_after"] < summary["photometric_before"]
+    helped = all(after < before for before, after in summary["before_and_after"].values())
+    assert (tmp_path / "out/before_after.png").is_file()
     assert summary["steps"] == 6 and (summary["model"] == str(tmp_path / "out/training")) == helped
     assert (tmp_path / "out/prediction/index.html").is_file()
     run(*arguments)  # all of the training is there already
