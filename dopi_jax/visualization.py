@@ -212,12 +212,13 @@ def flow_snippet_panel(view: Mapping[str, np.ndarray]) -> np.ndarray:
     return stack_panels(rows)
 
 
-def trajectory_plot(paths: Mapping[str, np.ndarray], size: int = 600) -> np.ndarray:
+def trajectory_plot(paths: Mapping[str, np.ndarray], size: int = 600, unit: str = "m") -> np.ndarray:
     """Returns trajectories seen from above, x to the right and z up, to one scale.
 
     Args:
-      paths: Positions [N, 3] in metres, y down, by name.
+      paths: Positions [N, 3], y down, by name.
       size: Side of the picture in pixels.
+      unit: Of the positions.
 
     Returns:
       uint8 [size, size, 3].
@@ -238,5 +239,5 @@ def trajectory_plot(paths: Mapping[str, np.ndarray], size: int = 600) -> np.ndar
         draw.line([tuple(p) for p in pixels], fill=colour, width=2)
         draw.ellipse([*(pixels[0] - 4), *(pixels[0] + 4)], fill=colour)
         draw.text((margin, 8 + 14 * index), f"{name}", fill=colour)
-    draw.text((size - 150, 8), f"height {(high - low)[1]:.0f} m, width {(high - low)[0]:.0f} m", fill="grey")
+    draw.text((size - 150, 8), f"height {(high - low)[1]:.0f} {unit}, width {(high - low)[0]:.0f} {unit}", fill="grey")
     return np.asarray(picture)

@@ -105,6 +105,7 @@ class Scale(NamedTuple):
 
     factor: float
     rests_on: str
+    unit: str = "units"
 
 
 def _find_scale(
@@ -118,7 +119,8 @@ def _find_scale(
             raise UserError(
                 "--camera-height is given, but the first frames show no road in their lower middle to measure: leave it out"
             )
-        return Scale(factor, f"metres, if the camera is {options.camera_height:g} m above a level road in the first frames")
+        rests_on = f"metres, if the camera is {options.camera_height:g} m above a level road in the first frames"
+        return Scale(factor, rests_on, "m")
     if options.speed:
         frame_rate = options.frame_rate or frame_rate
         if not frame_rate:
@@ -128,7 +130,7 @@ def _find_scale(
         factor = metric_scale.metres_per_unit(steps, options.speed / 3.6 / frame_rate)
         if factor is None or not np.isfinite(factor):
             raise UserError("--speed is given, but the model sees no motion in the first frames: leave it out")
-        return Scale(factor, f"metres, if the camera moves at {options.speed:g} km/h in the first frames")
+        return Scale(factor, f"metres, if the camera moves at {options.speed:g} km/h in the first frames", "m")
     if not depths:
         return Scale(1.0, "the model has no depth")
     factor = _MEDIAN_DEPTH / float(np.median(depths))
@@ -172,7 +174,7 @@ def _write(
         write_ply(out / "cloud.ply", points, colours)
     summary = _summary(options, seen, model, scale)
     formats.write_bytes(out / SUMMARY, (json.dumps(summary, indent=1) + "\n").encode())
-    plot = visualization.trajectory_plot({"camera": np.stack(poses)[:, :3, 3]}) if moved else None
+    plot = visualization.trajectory_plot({"camera": np.stack(poses)[:, :3, 3]}, unit=scale.unit) if moved else None
     there = {name: what for name, what in _FILES.items() if (out / name).exists() or name == "index.html"}
     facts = {
         "Input": f"{seen.name}, {len(seen.frames)} frames, {seen.size[1]}x{seen.size[0]}",
