@@ -2,11 +2,13 @@
 
     images · intrinsics · calibration    a frame, a camera, a calibration file
     snippets · splits                    a sequence of frames; which frames train, validate and test
-    tracking · survey · recording        what moves from frame to frame of one's own footage, its shots and stride
+    tracking                             corners followed from frame to frame
+    survey · recording                   what moves in one's own footage, its shots and stride
     footage · video_frames               its camera, its frames out of a video
     sources/                             where frames come from, a module each, and the table of them
     selection                            config text -> sequences            <- sources
-    velodyne                             laser scan -> ground-truth depth
+    velodyne · improved_depth            laser scans, or several and stereo, as ground-truth depth
+    inputs                               what a user points `predict` at
     preflight                            the report on one's own footage before training
     prepare                              frames of any source -> one set that trains anywhere
     order · reader                       which snippet is due when, and its frames

@@ -8,8 +8,8 @@ A source has
     check_training(selection, items)             refuses or warns of what is tested on
     read(root, item, footage)                    an item's sequences
 
-`prepared` and `kitti_flow` stand apart: a prepared set holds frames of any of the others under their names, and the pairs of
-KITTI 2015 are for tests alone.
+`prepared` and `kitti_flow` stand apart: a prepared set holds frames of any of the others under their names, with the corners
+of `prepared_matches`, and the pairs of KITTI 2015 are for tests alone.
 """
 
 from types import ModuleType
