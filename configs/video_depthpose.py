@@ -19,26 +19,19 @@ follows corners from frame to frame.
 
 from dopi_jax.config import Config, config_beside
 
-_lite_config = config_beside(__file__, "kitti_depthpose_lite")
+_driving_config = config_beside(__file__, "driving_depthpose")
 
 
 def get_config(variant: str = "") -> Config:
     """Returns the config of a row of Table II, each optionally with a preset."""
-    config = _lite_config(variant)
-    config.name = config.name.replace("kitti_depthpose_lite", "video_depthpose")
-    config.init_from = "driving"
+    config = _driving_config(variant)
+    config.name = config.name.replace("driving_depthpose", "video_depthpose")
     config.data.height, config.data.width = 192, 352
     config.data.train = ("images:all[:90%]", "video:all[:90%]")
     config.data.validation = ("images:all[90%:]", "video:all[90%:]")
     config.data.pose_test = ()
-    config.loss.auto_mask = False
-    config.loss.matched_motion = 1.0
-    config.loss.matched_depth = 0.2
     config.optimizer.learning_rate = 1e-4
-    config.optimizer.decay = "linear"
     config.optimizer.decay_after = 0.5
     config.train.average = 0.98
-    config.prediction.keep_aspect = True
-    config.prediction.matched_motion = True
     config.train.steps = 600
     return config

@@ -4,6 +4,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 from dopi_jax.config import Config, ModelConfig
 from dopi_jax.models import DepthNet, FlowNet, LearnedCamera, PoseNet
 from dopi_jax.objectives import SnippetGeometry, predict_geometry
@@ -36,8 +38,8 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
     )
 
 
-def build_geometry(config: Config) -> Callable[..., SnippetGeometry]:
-    """Returns the function (variables, target, sources, K, matches=None) -> depth and motion by trained networks."""
+def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array, jax.Array], SnippetGeometry]:
+    """Returns the function (variables, target, sources, K) -> depth and motion of a batch, by trained networks."""
     networks = build_networks(config.model)
     return functools.partial(
         predict_geometry,

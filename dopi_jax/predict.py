@@ -161,12 +161,14 @@ def make_view_snippets(config: Config):
     def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
         target, sources = batch["target"], batch["sources"]
         K, matches = learned_intrinsics(variables, batch["intrinsics"]), batch.get("matches")
-        snippet_geometry = geometry_of(variables, target, sources, K, matches)
-        seen = jax.vmap(view_one)(target, sources, K, snippet_geometry)
+        snippet_geometry, of_matches = geometry_of(variables, target, sources, K), {}
         if matches is not None:
-            by_matches = match_motions(1 / snippet_geometry.disparity, matches, K, snippet_geometry.source_from_target)
-            seen["scalars"]["matched_depth_error"] = jnp.mean(by_matches.depth_error, axis=1)
-        return seen
+            disparity, _, poses = snippet_geometry
+            by_matches = match_motions(1 / disparity, matches, K, poses)
+            snippet_geometry = snippet_geometry._replace(source_from_target=by_matches.source_from_target)
+            of_matches = {"matched_depth_error": jnp.mean(by_matches.depth_error, axis=1)}
+        seen = jax.vmap(view_one)(target, sources, K, snippet_geometry)
+        return seen | {"scalars": seen["scalars"] | of_matches}
 
     return view
 

@@ -103,7 +103,7 @@ def _mask_rows(config: Config, variables: dict[str, Any], batch: dict[str, jax.A
 def _normalisation_rows(config: Config, variables: dict[str, Any], batch: dict[str, jax.Array]) -> list[list[np.ndarray]]:
     disparities = predict.make_predict_disparity(config)(variables, batch["target"])
     by_mean = config.loss.smoothness_normalization == "mean"
-    seen = losses.mean_normalized_disparity if by_mean else lambda d: 1 / losses.max_normalized_depth(d)
+    seen = losses.mean_normalized_disparity if by_mean else losses.max_normalized_disparity
     return [
         [visualization.depth_colours(d), visualization.depth_colours(np.asarray(seen(jnp.asarray(d))), 0.0, None)]
         for d in np.asarray(disparities)

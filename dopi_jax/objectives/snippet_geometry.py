@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from dopi_jax import losses
 from dopi_jax.models import DepthNet, PoseNet
-from dopi_jax.objectives.matched_motion import match_motions
 from dopi_jax.objectives.motion import predict_motion
 
 
@@ -32,7 +31,6 @@ def predict_geometry(
     target: chex.Array,
     sources: chex.Array,
     K: chex.Array,
-    matches: chex.Array | None = None,
     *,
     depth_net: DepthNet,
     pose_net: PoseNet,
@@ -47,7 +45,6 @@ def predict_geometry(
       target: Images [B, H, W, 3] in [-1, 1].
       sources: Images [B, 2, H, W, 3] in [-1, 1], at (t-1, t+1).
       K: Intrinsics [B, 3, 3].
-      matches: [B, 2, N, 4], as `match_motions` takes them; motion follows them, as far as they tell it. None: the networks.
       depth_net: The depth network.
       pose_net: The pose network.
       rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
@@ -63,6 +60,4 @@ def predict_geometry(
         disparities = losses.max_normalized_disparity(disparities)
     motion = {"pose_net": pose_net, "rotation": rotation, "refinements": refinements}
     poses = predict_motion(variables["pose"], target, sources, 1 / disparities[:, 0], K, **motion)
-    if matches is not None:
-        poses = match_motions(1 / disparities[:, 0], matches, K, poses).source_from_target
     return jax.lax.stop_gradient(SnippetGeometry(disparities[:, 0], disparities[:, 1:], poses))
