@@ -4,8 +4,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dopi_jax import evaluation, formats, predict, visualization
-from dopi_jax import opencv as cv2
+from dopi_jax import evaluation, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut, depth_truth
 from dopi_jax.data import improved_depth
@@ -13,6 +12,7 @@ from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.velodyne import EvaluationImage, eigen_test_images, with_ground_truth
 from dopi_jax.errors import UserError
+from dopi_jax.picture_files import write_depth_map
 
 _PROTOCOLS = ("cc", "monodepth2")
 _PICTURES = 6
@@ -117,9 +117,7 @@ def _save(
     folder = run.results_folder() / "depth_predictions"
     folder.mkdir(exist_ok=True)
     for image, depth, of_image in zip(images, depths, metrics, strict=True):
-        metres = np.clip(np.rint(depth * of_image["scale"] * 256), 0, np.iinfo(np.uint16).max).astype(np.uint16)
-        name = f"{image.image.parents[2].name}_{image.image.stem}.png"
-        formats.write_bytes(folder / name, cv2.imencode(".png", metres)[1].tobytes())
+        write_depth_map(folder / f"{image.image.parents[2].name}_{image.image.stem}.png", depth * of_image["scale"])
 
 
 def _name(run: EvaluationRun, image: EvaluationImage) -> str:

@@ -4,10 +4,11 @@ import argparse
 import pathlib
 from typing import Any
 
+from dopi_jax import formats
 from dopi_jax.commands.sizes import parse_size
 from dopi_jax.config import Config
 from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
-from dopi_jax.interop.programs import network_functions, write_onnx, write_stablehlo
+from dopi_jax.interop.programs import network_functions, onnx_program, stablehlo_program
 from dopi_jax.model_file import find_model_file, read_model, write_model
 from dopi_jax.training.trained import read_run
 
@@ -47,12 +48,12 @@ def run(options: argparse.Namespace) -> None:
 
 def _write_programs(options: argparse.Namespace, config: Config, variables: dict[str, Any]) -> None:
     size = parse_size(options.size, "--size") if options.size else (config.data.height, config.data.width)
-    write = {"stablehlo": write_stablehlo, "onnx": write_onnx}[options.format]
+    program_of = {"stablehlo": stablehlo_program, "onnx": onnx_program}[options.format]
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
         for name, (function, arguments) in network_functions(config, variables).items():
-            path = options.out / f"{name}.{options.format}"
-            write(path, function, arguments, size)
+            path, program = options.out / f"{name}.{options.format}", program_of(function, arguments, size)
+            options.out.mkdir(parents=True, exist_ok=True)
+            formats.write_bytes(path, program)
             print(f"{path}: {', '.join(arguments)} of {size[0]}x{size[1]} in [-1, 1], {path.stat().st_size / 2**20:.1f} MiB")
     except OSError as error:
         raise UserError(f"{options.out} cannot be written ({error.strerror}): choose another --out") from error
@@ -67,7 +68,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("run", type=pathlib.Path, metavar="RUN", help="the run's folder, a model file or a shipped model")
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="OUT", help="NAME.npz, or a folder for programs")
     parser.add_argument("--which", choices=("best", "latest"), default="best", help="checkpoint (default: %(default)s)")
-    formats = "npz is ours; stablehlo takes any number of images, onnx one (default: %(default)s)"
-    parser.add_argument("--format", choices=("npz", "stablehlo", "onnx"), default="npz", help=formats)
+    kinds = "npz is ours; stablehlo takes any number of images, onnx one (default: %(default)s)"
+    parser.add_argument("--format", choices=("npz", "stablehlo", "onnx"), default="npz", help=kinds)
     parser.add_argument("--size", default="", metavar="HxW", help="of a program's images (default: that of training)")
     return parser

@@ -15,10 +15,11 @@ from dopi_jax.commands import flags as command_flags
 from dopi_jax.config import Config
 from dopi_jax.data.pipeline import validation_batches
 from dopi_jax.data.selection import find_data_roots, select_sequences
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.networks import build_geometry
 from dopi_jax.objectives import view_sources
+from dopi_jax.picture_files import write_picture
 from dopi_jax.training.trained import read_run
 
 _EXAMPLE = """\
@@ -37,11 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
-        options = _parser().parse_args(arguments)
-        command_flags.tell_warnings_as_notes()
-        command_flags.use_compilation_cache()
-        run(options)
+    command_flags.run_with_options(run, _parser(), arguments)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -125,9 +122,7 @@ def _flow_rows(config: Config, variables: dict[str, Any], batch: dict[str, jax.A
 
 
 def _save(path: pathlib.Path, rows: list[list[np.ndarray]]) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    Image.fromarray(visualization.stack_panels(rows)).save(unfinished, "PNG")
-    unfinished.replace(path)
+    write_picture(path, visualization.stack_panels(rows))
     print(path)
 
 

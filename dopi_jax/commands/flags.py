@@ -20,7 +20,7 @@ from ml_collections import config_flags
 
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
-from dopi_jax.errors import UserError
+from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
 
 _DEFAULT_CONFIG = "kitti_depthpose"
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder. Default: runs/<config name>.")
@@ -41,6 +41,21 @@ def run(main: Callable[[], None], arguments: list[str] | None = None) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def run_with_options(run_command: Callable[[Any], None], parser: ArgumentParser, arguments: list[str] | None) -> None:
+    """Runs a command that has options of its own: a user's mistake is one sentence on stderr and exit status 1.
+
+    Args:
+      run_command: The command; takes the options.
+      parser: Reads them.
+      arguments: Of the command line; those of this process if None.
+    """
+    with told_in_one_sentence():
+        options = parser.parse_args(arguments)
+        tell_warnings_as_notes()
+        use_compilation_cache()
+        run_command(options)
 
 
 def config() -> Config:

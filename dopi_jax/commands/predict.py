@@ -17,11 +17,12 @@ from dopi_jax import formats, metric_scale, visualization
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.inputs import Input, open_input
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
-from dopi_jax.output.frame_files import DEPTH_UNIT, FrameFiles
+from dopi_jax.errors import ArgumentParser, UserError
+from dopi_jax.output.frame_files import FrameFiles
 from dopi_jax.output.movie import movie
 from dopi_jax.output.page import write_page
 from dopi_jax.output.point_cloud import PointCloud, write_ply
+from dopi_jax.picture_files import DEPTH_STEPS
 from dopi_jax.prediction import FramePrediction
 from dopi_jax.trained_model import Model
 
@@ -37,7 +38,7 @@ _MEDIAN_DEPTH = 10.0  # units, where no scale in metres is known
 _CLOUD_FRAMES = 24  # at most give points
 _FILES = {
     "index.html": "this page",
-    "depth/": f"depth, PNG of 16 bits: value / {DEPTH_UNIT} is the depth, 0 is none",
+    "depth/": f"depth, PNG of 16 bits: value / {DEPTH_STEPS} is the depth, 0 is none",
     "depth_npy/": "the same as numpy arrays, float32",
     "depth_colours/": "disparity in colours, near is bright",
     "pictures/": "frames and their depth, small",
@@ -60,14 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
-        options = parser().parse_args(arguments)
-        command_flags.tell_warnings_as_notes()
-        command_flags.use_compilation_cache()
-        try:
-            run(options)
-        except OSError as error:
-            raise UserError(f"{options.out} cannot be written ({error}): make room, or choose another --out") from error
+    command_flags.run_with_options(run, parser(), arguments)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -94,9 +88,11 @@ def run(options: argparse.Namespace) -> None:
     predictions = zip(seen.names, frames, model.stream(same_frames, K), strict=True)
     first = list(itertools.islice(predictions, _FIRST_FRAMES))
     scale = _find_scale([found for *_, found in first], K, options, seen.frame_rate)
-    options.out.mkdir(parents=True, exist_ok=True)
     progress = tqdm(itertools.chain(first, predictions), total=len(seen.frames), unit="frame", disable=None)
-    _write(options, seen, model, scale, progress)
+    try:
+        _write(options, seen, model, scale, progress)
+    except OSError as error:
+        raise UserError(f"{options.out} cannot be written ({error}): make room, or choose another --out") from error
     print(f"{options.out / 'index.html'} shows it all; unit: {scale.rests_on}")
 
 
@@ -145,6 +141,7 @@ def _write(
     predictions: Iterator[tuple[str, np.ndarray, FramePrediction]],
 ) -> None:
     out, K = options.out, seen.calibration.intrinsics
+    out.mkdir(parents=True, exist_ok=True)
     cloud = PointCloud(min(_CLOUD_FRAMES, len(seen.frames)))
     places = set(np.linspace(0, len(seen.frames) - 1, _CLOUD_FRAMES).astype(int))
     files: FrameFiles | None = None
@@ -196,7 +193,7 @@ def _summary(options: argparse.Namespace, seen: Input, model: Model, scale: Scal
         "step": model.step,
         "scale": scale.factor,
         "scale_rests_on": scale.rests_on,
-        "depth_png_unit": 1 / DEPTH_UNIT,
+        "depth_png_unit": 1 / DEPTH_STEPS,
     }
 
 

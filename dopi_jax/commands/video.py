@@ -21,7 +21,8 @@ from dopi_jax.data.footage import Footage
 from dopi_jax.data.images import read_image
 from dopi_jax.data.inputs import Input, open_input
 from dopi_jax.data.selection import find_data_roots, select_sequences
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError
+from dopi_jax.picture_files import write_picture
 from dopi_jax.trained_model import Model, load
 
 _EXAMPLE = """\
@@ -45,11 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
-        options = _parser().parse_args(arguments)
-        command_flags.tell_warnings_as_notes()
-        command_flags.use_compilation_cache()
-        run(options)
+    command_flags.run_with_options(run, _parser(), arguments)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -100,7 +97,7 @@ def _compare(path: pathlib.Path, seen: Input, before: Model, after: Model) -> No
         colours = [visualization.depth_colours(model(frame).disparity[0]) for model in (before, after)]
         size = (_WIDTH, max(1, round(_WIDTH * seen.size[0] / seen.size[1])))
         rows.append([np.asarray(Image.fromarray(picture).resize(size)) for picture in (frame, *colours)])
-    Image.fromarray(visualization.stack_panels(rows)).save(path)
+    write_picture(path, visualization.stack_panels(rows))
 
 
 def _config(options: argparse.Namespace, model: Model, size: tuple[int, int]) -> Config:

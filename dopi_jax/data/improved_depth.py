@@ -13,11 +13,10 @@ from PIL import Image
 
 from dopi_jax.data.velodyne import EvaluationImage
 from dopi_jax.errors import UserError
+from dopi_jax.picture_files import DEPTH_STEPS
 
 FOLDER = "kitti_depth"
 COUNT = 652
-
-_STEPS_IN_A_METRE = 256
 
 
 def improved_depth_file(image: EvaluationImage, *roots: pathlib.Path) -> pathlib.Path | None:
@@ -52,4 +51,4 @@ def read_improved_depth(path: pathlib.Path) -> np.ndarray:
         raise UserError(f"depth map {path} cannot be read ({error}): download it again") from error
     if not mode.startswith("I"):
         raise UserError(f"depth map {path} has the mode {mode}: expected a grey PNG of 16 bits, metres times 256")
-    return values.astype(np.float64) / _STEPS_IN_A_METRE
+    return values.astype(np.float64) / DEPTH_STEPS

@@ -65,7 +65,7 @@ def open_input(what: str, source: str, footage: Footage) -> Input:
     if not path.exists():
         if ":" in what:
             return _of_sequence(select_sequences(find_data_roots(source, "--source"), what)[0])
-        raise UserError(f"{what} does not exist: give an image, a folder of images, a video, or a selection with --source")
+        raise UserError(f"{what} does not exist: give an image, a folder of images, a video, or a selection")
     if path.is_dir():
         return _of_kitti(path) or _of_folder(path, footage)
     if path.suffix.lower() in images.SUFFIXES:

@@ -7,14 +7,13 @@ Each network is a function of images in [-1, 1], RGB:
     flow    target [B, H, W, 3], sources [B, 2, H, W, 3]          -> flow [B, 2, H, W, 2] in pixels, to t-1 and t+1
 """
 
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from dopi_jax import formats, predict
+from dopi_jax import predict
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.models.convolution import plain_forms
@@ -44,11 +43,10 @@ def network_functions(config: Config, variables: Mapping[str, Any]) -> dict[str,
     return functions
 
 
-def write_stablehlo(path: pathlib.Path, function: Callable, names: tuple[str, ...], size: tuple[int, int]) -> None:
-    """Writes a program for any number of images of one size, for CPUs and NVIDIA's GPUs; `jax.export.deserialize` reads it.
+def stablehlo_program(function: Callable, names: tuple[str, ...], size: tuple[int, int]) -> bytes:
+    """Returns a program for any number of images of one size, for CPUs and NVIDIA's GPUs; `jax.export.deserialize` reads it.
 
     Args:
-      path: The file.
       function: One of `network_functions`.
       names: Of its arguments.
       size: (height, width) of the images.
@@ -56,14 +54,13 @@ def write_stablehlo(path: pathlib.Path, function: Callable, names: tuple[str, ..
     batch = jax.export.symbolic_shape("batch")[0]
     with plain_forms():
         exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(*_shapes(names, batch, size))
-    formats.write_bytes(path, exported.serialize())
+    return bytes(exported.serialize())
 
 
-def write_onnx(path: pathlib.Path, function: Callable, names: tuple[str, ...], size: tuple[int, int]) -> None:
-    """Writes a program for one image, or snippet, of one size.
+def onnx_program(function: Callable, names: tuple[str, ...], size: tuple[int, int]) -> bytes:
+    """Returns a program for one image, or snippet, of one size.
 
     Args:
-      path: The file.
       function: One of `network_functions`.
       names: Of its arguments.
       size: (height, width) of the images.
@@ -77,7 +74,7 @@ def write_onnx(path: pathlib.Path, function: Callable, names: tuple[str, ...], s
         raise UserError(f"{_ONNX_MISSING} ({error})") from error
     with plain_forms():
         program = to_onnx(function, [tuple(shape.shape) for shape in _shapes(names, 1, size)])
-    formats.write_bytes(path, program.SerializeToString())
+    return program.SerializeToString()
 
 
 def _shapes(names: tuple[str, ...], batch: Any, size: tuple[int, int]) -> list[jax.ShapeDtypeStruct]:

@@ -1,17 +1,16 @@
 """The files of every frame: depth, what the next frame shows, flow, and a picture of both."""
 
+import io
 import pathlib
 
 import numpy as np
 from PIL import Image
 
 from dopi_jax import formats, visualization
-from dopi_jax import opencv as cv2
+from dopi_jax.picture_files import write_depth_map, write_picture
 from dopi_jax.prediction import FramePrediction
 
-DEPTH_UNIT = 256  # steps of a 16-bit PNG in one unit of depth, as in KITTI's depth maps
 PICTURE_WIDTH = 640  # pixels at most, of each of the two images in a picture
-_JPEG_QUALITY = 90
 
 
 class FrameFiles:
@@ -61,13 +60,11 @@ class FrameFiles:
         if found.depth is None:
             return None
         depth = found.depth * np.float32(self._scale)
-        stored = np.clip(np.rint(depth * DEPTH_UNIT), 0, np.iinfo(np.uint16).max).astype(np.uint16)
-        formats.write_bytes(self._path("depth", f"{name}.png"), cv2.imencode(".png", stored)[1].tobytes())
+        write_depth_map(self._path("depth", f"{name}.png"), depth)
         if self._npy:
-            path = self._path("depth_npy", f"{name}.npy")
-            with path.with_suffix(".unfinished").open("wb") as file:
-                np.save(file, depth)
-            path.with_suffix(".unfinished").replace(path)
+            content = io.BytesIO()
+            np.save(content, depth)
+            formats.write_bytes(self._path("depth_npy", f"{name}.npy"), content.getvalue())
         colours = visualization.depth_colours(found.disparity, *self._range)
         self._save("depth_colours", f"{name}.jpg", colours)
         picture = self._picture(frame, colours)
@@ -87,7 +84,4 @@ class FrameFiles:
         return self._out / kind / name
 
     def _save(self, kind: str, name: str, pixels: np.ndarray) -> None:
-        path = self._path(kind, name)
-        unfinished = path.with_suffix(".unfinished")
-        Image.fromarray(pixels).save(unfinished, "JPEG" if path.suffix == ".jpg" else "PNG", quality=_JPEG_QUALITY)
-        unfinished.replace(path)
+        write_picture(self._path(kind, name), pixels)
