@@ -1,5 +1,6 @@
 """What a user points `predict` at: an image, a folder of images, a video, a sequence of KITTI; frames and camera of each."""
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -64,7 +65,8 @@ def open_input(what: str, source: str, footage: Footage) -> Input:
     path = pathlib.Path(what).expanduser()
     if not path.exists():
         if ":" in what:
-            return _of_sequence(select_sequences(find_data_roots(source, "--source"), what)[0])
+            roots = find_data_roots(source, "--source")
+            return _of_sequence(select_sequences(roots, what)[0], *roots)
         raise UserError(f"{what} does not exist: give an image, a folder of images, a video, or a selection")
     if path.is_dir():
         return _of_kitti(path) or _of_folder(path, footage)
@@ -103,13 +105,19 @@ def _of_kitti(folder: pathlib.Path) -> Input | None:
     folder = folder.resolve()
     above = [parent.name for parent in folder.parents]
     if above[:2] == ["sequences", kitti_odometry.FOLDER]:
-        return _of_sequence(kitti_odometry.read(folder.parents[2], folder.name)[0])
+        sequence = kitti_odometry.read(folder.parents[2], folder.name)[0]
+        origin = kitti_odometry.FOLDER, folder.name
+        return _of_sequence(dataclasses.replace(sequence, origin=origin), folder.parents[2])
     if above[1:2] == [kitti_raw.FOLDER] and folder.name.endswith("_sync"):
         return _of_sequence(kitti_raw.read(folder.parents[2], folder.name.removesuffix("_sync"))[0])
     return None
 
 
-def _of_sequence(sequence: Sequence) -> Input:
+def _of_sequence(sequence: Sequence, *roots: pathlib.Path) -> Input:
+    dataset, item = sequence.origin
+    times = kitti_odometry.read_times(item, *roots) if dataset == kitti_odometry.FOLDER else None
+    known = times is not None and len(times) > max(sequence.numbers)
     names = tuple(f"{number:010d}" for number in sequence.numbers)
     calibration = Calibration(sequence.intrinsics, "from the data set")
-    return Input(sequence.name, sequence.frames, names, calibration, sequence.image_size)
+    of_frames = tuple(times[list(sequence.numbers)].tolist()) if known else ()
+    return Input(sequence.name, sequence.frames, names, calibration, sequence.image_size, of_frames)

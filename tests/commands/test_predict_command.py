@@ -161,9 +161,11 @@ def test_a_sequence_of_kitti_by_folder_and_by_selection(models, kitti, tmp_path)
     kitti.odometry("03", range(5), cameras=(2,), texture=True)
     sequence = kitti.root / "kitti_odometry/sequences/03"
     run(sequence, "--out", tmp_path / "a", "--model", models / "depthpose.npz")
+    (sequence / "times.txt").write_text("".join(f"{0.1037 * index:e}\n" for index in range(5)))
     run("kitti_odometry:03[:4]", "--source", kitti.root, "--out", tmp_path / "b", "--model", models / "depthpose.npz")
     a, b = (json.loads((tmp_path / name / "prediction.json").read_text()) for name in "ab")
     assert (a["frames"], b["frames"]) == (5, 4)
+    assert np.loadtxt(tmp_path / "b/trajectory_tum.txt")[:, 0] == pytest.approx(0.1037 * np.arange(4), abs=1e-5)
     assert a["intrinsics"] == b["intrinsics"] and a["intrinsics_are"] == "from the data set"
 
 
