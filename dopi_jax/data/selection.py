@@ -30,7 +30,10 @@ from dopi_jax.data.sources import SOURCES, kitti_flow, kitti_odometry, kitti_raw
 from dopi_jax.data.sources.choice import NoFrames
 from dopi_jax.errors import UserError
 
-DATA_FOLDERS = (*(name for name in SOURCES if name not in ("images", "video")), kitti_flow.FOLDER)
+DATA_FOLDERS = (
+    *(name for name in SOURCES if name not in ("images", "video")),
+    *(benchmark.folder for benchmark in kitti_flow.BENCHMARKS),
+)
 
 _SELECTION = re.compile(r"(\w+):([^\[\]:]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 

@@ -25,7 +25,7 @@ from dopi_jax.evaluation.flow import (
     tolerated_error,
     zero_flow_baseline,
 )
-from dopi_jax.evaluation.motion_tables import flow_region_table, flow_table, pose_table, trajectory_table
+from dopi_jax.evaluation.motion_tables import flow_pair_table, flow_region_table, flow_table, pose_table, trajectory_table
 from dopi_jax.evaluation.occlusion import occlusion_metrics, pool_occlusion_metrics
 from dopi_jax.evaluation.pose import (
     align_trajectory,
@@ -64,6 +64,7 @@ __all__ = [
     "depth_metrics",
     "depth_table",
     "flow_metrics",
+    "flow_pair_table",
     "flow_region_table",
     "flow_regions",
     "flow_table",

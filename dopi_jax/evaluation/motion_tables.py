@@ -139,11 +139,28 @@ def flow_table(
     return "\n".join([table, *notes, *why_left_out(left_out)])
 
 
-def flow_region_table(results: Mapping[str, FlowAverages]) -> str:
+def flow_pair_table(results: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]) -> str:
+    """Lists the flow of every pair.
+
+    Args:
+      results: by pair (or "mean") and method, the result of `regional_flow_metrics` (or `average_flow_metrics`).
+    """
+    rows: list[Sequence[Cell] | None] = []
+    for pair, methods in results.items():
+        rows.append(None)
+        for method, regions in methods.items():
+            values = [regions.get(region, {}).get(name) for region in ("all", "noc") for name in ("epe", "fl")]
+            rows.append([pair, method, *(v if v is None or i % 2 == 0 else 100 * v for i, v in enumerate(values))])
+    headers = ["Pair", "Method", "EPE", "F1", "EPE noc", "F1 noc"]
+    return render_table("Optical flow, pair by pair", headers, rows[1:], decimals=2)
+
+
+def flow_region_table(results: Mapping[str, FlowAverages], data: str = "") -> str:
     """Lists what Table IV does not say of flow: every region, averaged in both ways.
 
     Args:
       results: result of `average_flow_metrics` by the label of its rows.
+      data: what the pairs are of, where there are several such tables.
     """
     rows: list[Sequence[Cell] | None] = []
     for label, averages in results.items():
@@ -152,7 +169,8 @@ def flow_region_table(results: Mapping[str, FlowAverages]) -> str:
             errors = [a["epe"], 100 * a["fl"], a["epe_pooled"], 100 * a["fl_pooled"]]
             rows.append([label, region, *errors, a["images"], a["pixels"]])
     headers = ["Method", "region", "EPE", "F1", "EPE pooled", "F1 pooled", "pairs", "pixels"]
-    title = "By region: mean over pairs as in the paper's lineage, and pooled over pixels as on the KITTI server"
+    start = f"{data}, by region" if data else "By region"
+    title = f"{start}: mean over pairs as in the paper's lineage, and pooled over pixels as on the KITTI server"
     note = "noc, occ: what stays inside the next image, and what leaves it; moving, static: by the object maps, if at hand."
     return "\n".join([render_table(title, headers, rows[1:], decimals=2), note])
 

@@ -102,7 +102,7 @@ def watched_flow(kitti, best_by):
     config = Config()
     config.phase, config.train.best_by = "flow", best_by
     config.data.height, config.data.width = SIZE
-    return FlowWatch(config, [], kitti_flow.training_scenes(kitti.root))
+    return FlowWatch(config, [], kitti_flow.training_scenes([kitti.root]))
 
 
 def test_validation_goes_on_without_bad_pairs(kitti, capsys):

@@ -200,7 +200,7 @@ def test_odometry_poses_are_the_streets(root, streets):
 def test_flow_scenes_are_found(root, streets):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scenes = {"training": flow_reader.training_scenes(root), "testing": flow_reader.testing_scenes(root)}
+        scenes = {"training": flow_reader.training_scenes([root]), "testing": flow_reader.testing_scenes([root])}
     for part, found in scenes.items():
         assert [scene.name for scene in found] == ["000000", "000001", "000002"]
         for scene in found:
@@ -210,7 +210,7 @@ def test_flow_scenes_are_found(root, streets):
 
 def test_flow_is_the_streets(root, streets):
     anything_moves = False
-    for scene in flow_reader.training_scenes(root):
+    for scene in flow_reader.training_scenes([root]):
         street = streets["kitti_flow_2015"][f"training/{scene.name}"]
         truth, pair, depth = scene.ground_truth(), street.pair(1, 2), street.frame(1).depth
         np.testing.assert_array_equal(truth.valid, np.isfinite(depth))
@@ -299,7 +299,7 @@ def test_the_command(tmp_path):
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{tmp_path / 'kitti_flow_2015'}\n" and "2/2" in done.stderr
-    (scene,) = flow_reader.training_scenes(tmp_path)
+    (scene,) = flow_reader.training_scenes([tmp_path])
     assert scene.snippet.image_size == (16, 32)
     again = subprocess.run([*command, *options], capture_output=True, text=True)
     assert again.returncode == 1 and "already exists" in again.stderr and "Traceback" not in again.stderr
