@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from dopi_jax import geometry
+from dopi_jax.cut_out import draw_corner
 from dopi_jax.splice import draw_cut
 
 MAX_SCALE = 1.1
@@ -38,6 +39,8 @@ def network_batch(
     seed: int = 0,
     colour_jitter: float = 0.0,
     splice: bool = False,
+    students: bool = False,
+    shown_rigid: float = 1.0,
 ) -> dict[str, chex.Array]:
     """Returns a batch of stored frames as the objectives take it.
 
@@ -50,10 +53,13 @@ def network_batch(
       colour_jitter: Range of the random change of colours, as in `jitter_colours`, in what the networks see; the losses
         compare the colours that were recorded.
       splice: Draw at which column the depth network's images are cut and put together anew, see `dopi_jax.splice`.
+      shown_rigid: Share of the samples of which a network is shown the rigid flow.
+      students: Draw where flow is also predicted of a cut-out, see `dopi_jax.cut_out`.
 
     Returns:
       `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], `intrinsics` [B, 3, 3]; where colours are
-      changed, also `seen_target` and `seen_sources`, what the networks see; with `splice`, also `cut`; and `matches`.
+      changed, also `seen_target` and `seen_sources`, what the networks see; with `splice`, also `cut`, with `students`
+      `corner`; and `matches`; where the share shown is neither 0 nor 1, `shows_rigid` [B].
     """
     frames, intrinsics, matches = batch["frames"], batch["intrinsics"], batch.get("matches")
     if augment:
@@ -70,6 +76,11 @@ def network_batch(
         made |= {"seen_target": seen[:, 1], "seen_sources": seen[:, ::2]}
     if augment and splice:
         made["cut"] = draw_cut(jax.random.fold_in(_key(seed, batch["index"][0]), 2), frames.shape[3])
+    if students:
+        made["corner"] = draw_corner(jax.random.fold_in(_key(seed, batch["index"][0]), 3), *frames.shape[2:4])
+    if 0 < shown_rigid < 1:
+        draws = jax.vmap(lambda index: jax.random.uniform(jax.random.fold_in(_key(seed, index), 4)))(batch["index"])
+        made["shows_rigid"] = draws < shown_rigid
     return made
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dopi_jax import geometry
 from dopi_jax.errors import UserError
 
 Penalty = Literal["charbonnier", "power"]
@@ -118,12 +119,14 @@ def masked_mean(error: chex.Array, mask: chex.Array) -> chex.Array:
     return jnp.sum(jnp.where(mask, error, 0.0)) / (jnp.sum(mask) + 1)
 
 
-def edge_aware_smoothness(x: chex.Array, image: chex.Array) -> chex.Array:
+def edge_aware_smoothness(x: chex.Array, image: chex.Array, *, order: int = 1, sharpness: float = 1.0) -> chex.Array:
     """Returns how much a map changes where the image does not: mean |dx| exp(-|dI|), along x plus along y (eq. 8, D10).
 
     Args:
       x: Map [H, W, C].
       image: Guiding image [H, W, 3] in [-1, 1].
+      order: Of the differences of the map: 1 for its slope, 2 for the change of its slope, which a plane does not have.
+      sharpness: Factor on |dI|, the mean over the channels.
 
     Returns:
       Scalar. Each direction is averaged over its own map of forward differences and over the channels of `x`; a direction
@@ -133,10 +136,12 @@ def edge_aware_smoothness(x: chex.Array, image: chex.Array) -> chex.Array:
     chex.assert_equal_shape_prefix([x, image], 2)
     total = jnp.zeros(())
     for axis in (0, 1):
-        if x.shape[axis] > 1:
-            slope = jnp.abs(jnp.diff(x, axis=axis))
+        if x.shape[axis] > order:
+            change = jnp.abs(jnp.diff(x, n=order, axis=axis))
             edge = jnp.mean(jnp.abs(jnp.diff(image, axis=axis)), axis=-1, keepdims=True)
-            total += jnp.mean(slope * jnp.exp(-edge))
+            # A change of slope lies between two steps of the image: the larger one excuses it.
+            edge = edge if order == 1 else jnp.maximum(*(jnp.take(edge, i, axis) for i in _neighbours(edge.shape[axis])))
+            total += jnp.mean(change * jnp.exp(-sharpness * edge))
     return total
 
 
@@ -213,6 +218,27 @@ def flow_consistency(
     chex.assert_equal_shape([flow, rigid_flow])
     difference = flow - jax.lax.stop_gradient(rigid_flow)
     return masked_mean(jnp.mean(robust_penalty(difference, penalty), axis=-1), mask)
+
+
+def distance_from_matches(flow: chex.Array, matches: chex.Array) -> chex.Array:
+    """Returns how far flow is from where corners were followed to.
+
+    Args:
+      flow: Flow [H, W, 2] in pixels.
+      matches: [N, 4]: (x, y) of points in the image whose flow this is, then in the other, in pixels; NaN for none.
+
+    Returns:
+      Scalar: the mean Charbonnier penalty over the points inside the image, averaged over u and v; 0 without any.
+    """
+    found = jnp.isfinite(matches).all(axis=-1)
+    points = jnp.where(found[:, None], matches, 0.0)
+    there, inside = geometry.bilinear_sample(flow, points[:, :2], "border")
+    difference = jnp.mean(robust_penalty(there - (points[:, 2:] - points[:, :2])), axis=-1)
+    return masked_mean(difference, found & inside)
+
+
+def _neighbours(count: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(count - 1), np.arange(1, count)
 
 
 def _moments(image: chex.Array) -> tuple[chex.Array, chex.Array]:

@@ -39,7 +39,7 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
 
 
 def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array, jax.Array], SnippetGeometry]:
-    """Returns the function (variables, target, sources, K) -> depth and motion of a batch, by trained networks."""
+    """Returns the function (variables, target, sources, K, matches=None) -> depth and motion of a batch, as trained."""
     networks = build_networks(config.model)
     return functools.partial(
         predict_geometry,

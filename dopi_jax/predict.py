@@ -15,6 +15,7 @@ from dopi_jax.networks import build_geometry, build_networks
 from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_sources
 from dopi_jax.objectives.matched_motion import match_motions
 from dopi_jax.objectives.motion import predict_motion
+from dopi_jax.objectives.snippet_geometry import snippet_flows
 
 Variables = Mapping[str, Any]
 
@@ -105,16 +106,19 @@ def in_batches(
 def make_predict_rigid_flow(config: Config):
     """Returns a compiled function of a snippet batch -> rigid flow and visibility, to t-1 and t+1.
 
-    The function takes variables, `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1] and K [B, 3, 3], and returns
-    flow [B, 2, H, W, 2] in pixels and the boolean masks of eq. 5, [B, 2, H, W], True = visible.
+    The function takes variables, `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], K [B, 3, 3] and maybe
+    `matches` [B, 2, N, 4], which motion then follows, and returns flow [B, 2, H, W, 2] in pixels and the boolean masks of
+    eq. 5, [B, 2, H, W], True = visible.
     """
     geometry_of = build_geometry(config)
 
     @jax.jit
-    def predict(variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array):
+    def predict(
+        variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array, matches: chex.Array | None = None
+    ):
         of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.loss)[0])
         K = learned_intrinsics(variables, K)
-        views = of_snippet(geometry_of(variables, target, sources, K), K)
+        views = of_snippet(geometry_of(variables, target, sources, K, matches=matches), K)
         return views.flow, views.masks.visible
 
     return predict
@@ -123,16 +127,29 @@ def make_predict_rigid_flow(config: Config):
 def make_predict_flow(config: Config):
     """Returns a compiled function of a snippet batch -> optical flow [B, 2, H, W, 2] to t-1 and t+1, in pixels.
 
-    The function takes variables, `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1].
+    The function takes variables, `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], and maybe the
+    rigid flows [B, 2, H, W, 2] to them in pixels; a network that does not look at these takes no notice.
     """
     net = build_networks(config.model).flow
 
     @jax.jit
-    def predict(variables: Variables, target: chex.Array, sources: chex.Array) -> chex.Array:
-        forward, backward, *_ = net.apply(variables["flow"], target, [sources[:, 0], sources[:, 1]])
+    def predict(
+        variables: Variables, target: chex.Array, sources: chex.Array, rigid: chex.Array | None = None
+    ) -> chex.Array:
+        shown = {"rigid": rigid} if config.flow_loss.shown_rigid > 0 else {}
+        forward, backward, *_ = net.apply(variables["flow"], target, [sources[:, 0], sources[:, 1]], **shown)
         return jnp.stack([backward[0], forward[0]], axis=1)
 
     return predict
+
+
+def resize_flows(flows: chex.Array, size: tuple[int, int]) -> chex.Array:
+    """Returns flows [B, S, h, w, 2] in pixels at another (height, width), in pixels of that."""
+    height, width = flows.shape[2:4]
+    if (height, width) == tuple(size):
+        return flows
+    zoom = jnp.array([size[1] / width, size[0] / height])
+    return jax.image.resize(flows, (*flows.shape[:2], *size, 2), "bilinear") * zoom
 
 
 def make_view_snippets(config: Config):
@@ -178,14 +195,16 @@ def make_view_flow_snippets(config: Config):
 
     The result has `scalars`: `loss` and the diagnostics of `flow_loss` at the finest scale, each [B]; and, as
     `visualization.flow_snippet_panel` takes them but with a leading [B], `target`, `flows`, `warped`, `visible`, `kept`, and
-    with depth and motion also `rigid_flows` and `taught`.
+    with depth and motion also `rigid_flows` and `taught`. With `matches` in the batch the scalars have `matched`, how far
+    flow is from where corners were followed to, in pixels.
     """
-    predict_flow = make_predict_flow(config)
+    net = build_networks(config.model).flow
     geometry_of = build_geometry(config)
 
-    def view_one(target, sources, flows, rigid):
-        loss, diagnostics = flow_loss(flows, target, sources, rigid, config.flow_loss)
-        views, taught = jax.vmap(lambda f, s, r: view_by_flow(f, target, s, r, config.flow_loss))(flows, sources, rigid)
+    def view_one(target, sources, flows, rigid, returning):
+        loss, diagnostics = flow_loss(flows, target, sources, rigid, config.flow_loss, returning)
+        of_source = jax.vmap(lambda f, s, r, back: view_by_flow(f, target, s, r, config.flow_loss, back))
+        views, taught = of_source(flows, sources, rigid, returning)
         seen = {"target": target, "flows": flows, "warped": views.warped, "visible": views.visible, "kept": views.kept}
         if rigid is not None:
             seen |= {"rigid_flows": rigid.flow, "taught": taught}
@@ -194,11 +213,24 @@ def make_view_flow_snippets(config: Config):
     @jax.jit
     def view(variables: Variables, batch: Mapping[str, chex.Array]) -> dict[str, Any]:
         target, sources = batch["target"], batch["sources"]
-        rigid = None
+        rigid, returning, shown = None, config.flow_loss.needs_returning_flow, None
         if config.flow_loss.needs_depthpose:
             of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.flow_loss)[0])
             K = learned_intrinsics(variables, batch["intrinsics"])
-            rigid = of_snippet(geometry_of(variables, target, sources, K), K)
-        return jax.vmap(view_one)(target, sources, predict_flow(variables, target, sources), rigid)
+            matches = batch["matches"] if config.flow_loss.matched_motion else None
+            of_snippets = geometry_of(variables, target, sources, K, matches=matches)
+            rigid = of_snippet(of_snippets, K)
+            if config.flow_loss.shown_rigid > 0:
+                shown = snippet_flows(of_snippets, K, returning)
+        forward, backward, *back = net.apply(
+            variables["flow"], target, [sources[:, 0], sources[:, 1]], returning=returning, rigid=shown
+        )
+        flows = jnp.stack([backward[0], forward[0]], axis=1)
+        returned = jnp.stack([back[1][0], back[0][0]], axis=1) if returning else None
+        seen = jax.vmap(view_one)(target, sources, flows, rigid, returned)
+        if "matches" in batch:
+            distances = jax.vmap(jax.vmap(losses.distance_from_matches))(flows, batch["matches"])
+            seen["scalars"]["matched"] = jnp.mean(distances, axis=1)
+        return seen
 
     return view

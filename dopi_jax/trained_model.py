@@ -20,10 +20,12 @@ from dopi_jax.data.intrinsics import GUESSED_FIELD_OF_VIEW, check_intrinsics, in
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.models import learned_intrinsics
+from dopi_jax.models.flow import PYRAMID_MULTIPLE
 from dopi_jax.objectives.reconstruction import occlusion_masks
+from dopi_jax.objectives.snippet_geometry import rigid_flows
 from dopi_jax.prediction import FramePrediction, Prediction
 
-_MULTIPLE, _FLOW_MULTIPLE = 32, 64  # of height and width: the flow networks halve their input six times
+_MULTIPLE = 32  # of height and width
 _BATCH = 4  # frames, or snippets, that run at a time
 _CHUNK, _OVERLAP = 16, 4  # frames of a long video that are in memory at a time, and those that two chunks share
 _in_batches = functools.partial(predict.in_batches, size=_BATCH)
@@ -47,12 +49,13 @@ class Model:
         self._predict_flow = predict.make_predict_flow(config)
         self._visible = jax.jit(jax.vmap(functools.partial(_visible, config)))
 
-    def __call__(self, frames: np.ndarray, K: np.ndarray | None = None) -> Prediction:
+    def __call__(self, frames: np.ndarray, K: np.ndarray | None = None, *, flow: bool = True) -> Prediction:
         """Returns everything that the networks say of a video.
 
         Args:
           frames: uint8 [N, H, W, 3], RGB, in the order of time; [H, W, 3] is a video of one frame.
           K: Intrinsics [3, 3] in pixels of these frames; a guess, told by a warning, if None and needed.
+          flow: Whether optical flow is wanted, which takes longer than everything else.
 
         Returns:
           `Prediction`. Motion, flow and visibility need two frames or more.
@@ -76,20 +79,20 @@ class Model:
             to_next = self._motions(frames, seen, K)
             found["poses"] = evaluation.chain(to_next).astype(np.float32)
             found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
-        if "flow" in self.variables and len(frames) > 1:
-            flow = _in_batches(lambda i: self._predict_flow(self.variables, *snippet_input(seen, i)), len(seen))
-            flow *= np.float32([size[1] / seen_size[1], size[0] / seen_size[0]])
-            found["flow"], found["flow_back"] = (
-                np.stack([_resized(f, size) for f in flows]) for flows in (flow[:-1, 1], flow[1:, 0])
-            )
+        if flow and "flow" in self.variables and len(frames) > 1:
+            rigid = self._rigid_flows(disparity, to_next, K) if self._shows_rigid else None
+            found["flow"], found["flow_back"] = self._flows(frames, seen, rigid)
         return Prediction(**found)
 
-    def stream(self, frames: Iterable[np.ndarray], K: np.ndarray | None = None) -> Iterator[FramePrediction]:
+    def stream(
+        self, frames: Iterable[np.ndarray], K: np.ndarray | None = None, *, flow: bool = True
+    ) -> Iterator[FramePrediction]:
         """Yields what `__call__` returns frame by frame, for videos of any length: a few frames are in memory at a time.
 
         Args:
           frames: uint8 [H, W, 3], RGB, in the order of time, all of one size.
           K: As for `__call__`.
+          flow: As for `__call__`.
 
         Yields:
           A `FramePrediction` for every frame.
@@ -101,7 +104,7 @@ class Model:
         for chunk, is_last in _overlapping(map(_checked_frame, frames)):
             if is_first and "pose" in self.variables and len(chunk) > 1:
                 K = self._intrinsics(K, chunk.shape[1:3])
-            found = self(chunk, K)
+            found = self(chunk, K, flow=flow)
             # At its ends a chunk knows no neighbour: these frames are the business of the chunks before and after.
             start, end = 0 if is_first else _OVERLAP // 2, len(chunk) if is_last else len(chunk) - _OVERLAP // 2
             if found.poses is not None:
@@ -124,7 +127,7 @@ class Model:
         if not self.config.prediction.keep_aspect:
             return height, width
         zoom = np.sqrt(height * width / (size[0] * size[1]))
-        multiple = _FLOW_MULTIPLE if "flow" in self.variables else _MULTIPLE
+        multiple = PYRAMID_MULTIPLE if "flow" in self.variables and self.config.model.flow != "lite" else _MULTIPLE
         return tuple(max(multiple, round(side * zoom / multiple) * multiple) for side in size)
 
     def _intrinsics(self, K: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
@@ -159,6 +162,35 @@ class Model:
             lengths = np.linalg.norm(motions[:, :, :3, 3], axis=2)
             to_next[1:-1, :3, 3] *= np.sqrt(lengths[1:, 0] / np.maximum(lengths[:-1, 1], 1e-12))[:, None]
         return to_next
+
+    def _flows(self, frames: np.ndarray, seen: np.ndarray, rigid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """The flows [N-1, H, W, 2] from each frame to the next, and from each but the first to the one before."""
+        size, zoom = frames.shape[1:3], self.config.prediction.flow_zoom
+        seen_size = seen.shape[1:3]
+        if self.config.model.flow == "lite" and zoom != 1:
+            seen_size = tuple(round(zoom * side) for side in seen_size)
+            seen = np.stack([_resized(frame, seen_size) for frame in frames])
+
+        def flows_of(places: np.ndarray) -> np.ndarray:
+            shown = None if rigid is None else predict.resize_flows(rigid[places], seen_size)
+            found = predict.resize_flows(self._predict_flow(self.variables, *snippet_input(seen, places), shown), size)
+            return np.asarray(found)
+
+        flow = _in_batches(flows_of, len(frames))
+        return flow[:-1, 1], flow[1:, 0]
+
+    @property
+    def _shows_rigid(self) -> bool:
+        return self.config.flow_loss.shown_rigid > 0 and {"depth", "pose"} <= self.variables.keys()
+
+    def _rigid_flows(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray) -> np.ndarray:
+        """The rigid flows [N, 2, h, w, 2] of every frame to the one before and to the next; 0 at the video's ends."""
+        still = np.eye(4)[None]
+        to_previous = np.concatenate([still, np.linalg.inv(to_next)])
+        poses = np.stack([to_previous, np.concatenate([to_next, still])], axis=1).astype(np.float32)
+        Ks = np.tile(np.asarray(learned_intrinsics(self.variables, K[None])[0]), (_BATCH, 1, 1))
+        of_both = jax.jit(jax.vmap(rigid_flows, (None, 1, None), 1))
+        return _in_batches(lambda i: of_both(disparity[i], poses[i], Ks), len(disparity))
 
     def _visibility(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         K = np.asarray(learned_intrinsics(self.variables, K[None])[0])

@@ -50,7 +50,8 @@ def test_golden_phase_2(golden):
     total = 0.0
     for scale in range(6):
         flows, *rest = golden_scale(golden, scale)
-        value_and_grad = jax.value_and_grad(lambda f, rest=rest: flow_loss(f, *rest, FlowLossConfig()), has_aux=True)
+        config = FlowLossConfig(consistency_ltm="photometric")
+        value_and_grad = jax.value_and_grad(lambda f, rest=rest, c=config: flow_loss(f, *rest, c), has_aux=True)
         (loss, diagnostics), gradient = jax.jit(value_and_grad)(flows)
         total += loss
         assert_close(diagnostics["reconstruction"], golden[f"recon_{scale}"])
@@ -65,7 +66,7 @@ def test_golden_masks(golden, scale):
     flows, target, sources, rigid = golden_scale(golden, scale)
     for s in range(2):
         of_source = jax.tree.map(lambda leaf, s=s: leaf[s], rigid)
-        view, taught = view_by_flow(flows[s], target, sources[s], of_source, FlowLossConfig())
+        view, taught = view_by_flow(flows[s], target, sources[s], of_source, FlowLossConfig(consistency_ltm="photometric"))
         for name, mask in rigid.masks._asdict().items():
             np.testing.assert_array_equal(mask[s], golden[f"{name}_{scale}_{s}"], err_msg=name)
         edge, blank, ltm = (golden[f"{name}_{scale}_{s}"] > 0 for name in ("edge", "blank", "ltm"))
@@ -216,7 +217,7 @@ def test_objective_of_the_network(network_and_batch):
 
 def test_the_objective_adds_up_six_scales_and_gives_each_source_its_own_flow(network_and_batch):
     net, params, batch, snippet_geometry = network_and_batch
-    config = FlowLossConfig()
+    config = FlowLossConfig(consistency_ltm="photometric")
 
     @jax.jit
     def by_hand(params):
@@ -262,3 +263,65 @@ def test_both_phases_see_the_same_masks():
     _, phase_2 = flow_loss(rigid.flow, target, sources, rigid, FlowLossConfig())
     for name in ("edge", "overlap", "blank", "visible", "photometric"):
         np.testing.assert_allclose(phase_1[name], phase_2[name], rtol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def lite_network_and_batch():
+    net = FlowNet("lite")
+    frames = jax.random.uniform(jax.random.key(3), (2, 3, 64, 96, 3), minval=-1)
+    batch = {
+        "target": frames[:, 1],
+        "sources": frames[:, [0, 2]],
+        "intrinsics": jnp.tile(jnp.array([[60.0, 0, 48], [0, 60.0, 32], [0, 0, 1]]), (2, 1, 1)),
+        "matches": jnp.tile(jnp.array([[10.0, 12, 14, 13], [40, 30, 38, 30]]), (2, 2, 1, 1)),
+        "corner": jnp.array([3, 7]),
+    }
+    variables = jax.jit(lambda: net.init(jax.random.key(0, impl="rbg"), frames[:, 1], [frames[:, 0], frames[:, 2]]))()
+    disparity = 0.2 + 0.1 * jax.random.uniform(jax.random.key(4), (2, 3, 64, 96))
+    poses = jax.vmap(jax.vmap(geometry.pose_from_vector))(0.05 * jax.random.normal(jax.random.key(5), (2, 2, 6)))
+    return net, {"flow": variables["params"]}, batch, SnippetGeometry(disparity[:, 0], disparity[:, 1:], poses)
+
+
+def lite_objective(lite_network_and_batch, **choices):
+    net, params, batch, snippet_geometry = lite_network_and_batch
+    config = FlowLossConfig(less_than_mean=False, **choices)
+
+    @jax.jit
+    def value_and_gradient(params, batch, snippet_geometry):
+        def loss(params):
+            return flow_objective(params, batch, snippet_geometry, flow_net=net, config=config)
+
+        return jax.value_and_grad(loss, has_aux=True)(params)
+
+    return value_and_gradient(params, batch, snippet_geometry)
+
+
+def test_the_modern_terms_add_up_and_train_the_network(lite_network_and_batch):
+    weights = {"smoothness": 0.4, "consistency": 0.1, "students": 0.3, "matched_flow": 0.1}
+    (loss, diagnostics), gradient = lite_objective(
+        lite_network_and_batch,
+        **weights,
+        census=True,
+        smoothness_order=2,
+        smoothness_sharpness=75.0,
+        occlusion_rule="forward_backward",
+    )
+    names = {"smoothness": "smoothness", "consistency": "consistency", "students": "student", "matched_flow": "matched"}
+    weighted = sum(weights[field] * diagnostics[name] for field, name in names.items())
+    np.testing.assert_allclose(loss, diagnostics["reconstruction"] + weighted, rtol=1e-5)
+    assert all(diagnostics[name] > 0 for name in names.values()) and diagnostics["visible"] < 1
+    of_features = gradient["flow"].pop("encoder")
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradient)) and not np.any(jax.tree.leaves(of_features)[0])
+    assert all(np.any(g) for g in jax.tree.leaves(gradient))
+
+
+def test_flows_that_do_not_undo_each_other_hide_and_teach():
+    _, target, sources, rigid = street()
+    config = FlowLossConfig(occlusion_rule="forward_backward", less_than_mean=False)
+    there = jnp.zeros_like(rigid.flow[0])
+    back = there.at[2:4].set(3.0)
+    view, taught = view_by_flow(there, target, sources[0], jax.tree.map(lambda x: x[0], rigid), config, back)
+    want = np.ones(target.shape[:2], bool)
+    want[2:4] = False
+    np.testing.assert_array_equal(view.visible, want)
+    np.testing.assert_array_equal(taught, ~want)

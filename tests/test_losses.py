@@ -163,3 +163,30 @@ def test_what_a_vehicle_hardly_does_worked_example():
 def test_max_normalized_disparity_worked_example():
     found = losses.max_normalized_disparity(jnp.array([[[1.0, 2.0]], [[8.0, 2.0]]]))
     np.testing.assert_allclose(found, [[[0.5, 1.0]], [[1.0, 0.25]]])
+
+
+def test_second_order_smoothness_by_hand():
+    """A plane has none; a crease has it once, and an edge of the image on either side excuses it."""
+    columns = jnp.arange(6.0)
+    plane = jnp.broadcast_to(2 * columns, (3, 6))[..., None]
+    image = jnp.zeros((3, 6, 3))
+    assert losses.edge_aware_smoothness(plane, image, order=2) == 0
+    crease = jnp.broadcast_to(jnp.maximum(columns - 2, 0), (3, 6))[..., None]  # the slope changes at column 2
+    np.testing.assert_allclose(losses.edge_aware_smoothness(crease, image, order=2), 1 / 4)
+    for edge in (2, 3):
+        stepped = image.at[:, edge:].set(0.5)
+        value = losses.edge_aware_smoothness(crease, stepped, order=2, sharpness=10.0)
+        np.testing.assert_allclose(value, np.exp(-10 * 0.5) / 4, rtol=1e-5)
+    assert losses.edge_aware_smoothness(crease[:, :2], image[:, :2], order=2) == 0
+
+
+def test_distance_from_matches_by_hand():
+    flow = jnp.zeros((4, 5, 2)).at[1, 2].set(jnp.array([3.0, 4.0]))
+    # Right; off by (1, 0); beyond the image; none.
+    matches = jnp.array([[2, 1, 5, 5], [0, 0, 1, 0], [9, 9, 9, 9], [jnp.nan] * 4])
+    rho = lambda d: np.sqrt(d**2 + 0.01**2)  # noqa: E731
+    want = (rho(0) + (rho(1) + rho(0)) / 2) / 3  # over two points and 1, as every masked mean
+    np.testing.assert_allclose(losses.distance_from_matches(flow, matches), want, rtol=1e-6)
+    gradient = jax.grad(losses.distance_from_matches)(flow, matches)
+    assert np.isfinite(gradient).all() and gradient[0, 0, 0] < 0 and not np.any(gradient[3])
+    assert losses.distance_from_matches(flow, jnp.full((3, 4), jnp.nan)) == 0

@@ -1,5 +1,6 @@
 """A trained model in a program: `dopi_jax.load`, the file of a model, and what comes out."""
 
+import copy
 import dataclasses
 import json
 import subprocess
@@ -170,6 +171,43 @@ def test_flow_goes_to_the_next_frame_and_back(frames):
     # Twice the height: the same motion has twice the pixels, downwards.
     np.testing.assert_allclose(found.flow[1, ::2], of_middle[1] * [1, 2], atol=0.3)
     np.testing.assert_allclose(found.flow_back[0, ::2], of_middle[0] * [1, 2], atol=0.3)
+
+
+@pytest.fixture(scope="module")
+def model_of_both_phases(trained):
+    """A flow network that is shown the rigid flow of the depth and pose networks beside it."""
+    config, variables = copy.deepcopy(trained[0]), dict(trained[1])
+    config.model.flow, config.flow_loss.shown_rigid, config.phase = "lite", 1.0, "flow"
+    state = create_state(config)
+    return Model(config, variables | network_variables(state.params, state.batch_stats), 0)
+
+
+def test_flow_sees_the_rigid_flow_of_depth_and_motion(model_of_both_phases, frames):
+    found = model_of_both_phases(frames[:3], K)
+    rigid = [
+        geometry.rigid_flow(found.depth[1], K, np.linalg.inv(found.poses[other]) @ found.poses[1]) for other in (0, 2)
+    ]
+    images = network_input(frames[:3])
+    predict_flow = predict.make_predict_flow(model_of_both_phases.config)
+    seen = images[1:2], images[None, [0, 2]], np.stack(rigid)[None]
+    back, ahead = np.asarray(predict_flow(model_of_both_phases.variables, *seen))[0]
+    # At single pixels the choice between flows turns on rounding.
+    for got, want in ((found.flow[1], ahead), (found.flow_back[0], back)):
+        assert np.mean(np.abs(got - want).max(-1) < 0.05) > 0.98
+
+
+def test_flow_can_be_left_out_and_be_seen_larger(model_of_both_phases, frames):
+    model = model_of_both_phases
+    without = model(frames[:2], K, flow=False)
+    assert without.flow is None and without.depth is not None
+    zoomed = copy.deepcopy(model.config)
+    zoomed.prediction.flow_zoom = 1.5
+    moved = np.stack([frames[0], np.roll(frames[0], 6, axis=1)])
+    for seen_by in (model, Model(zoomed, model.variables, 0)):
+        found = seen_by(moved, K)
+        assert found.flow.shape == found.flow_back.shape == (1, HEIGHT, WIDTH, 2)
+        # Whatever size the network sees, flow is in pixels of the frames.
+        np.testing.assert_allclose(np.median(found.flow, axis=(0, 1, 2)), [6, 0], atol=1.5)
 
 
 def test_unknown_intrinsics_are_guessed_aloud(model, frames):

@@ -1,4 +1,4 @@
-"""Optical flow on the training set of KITTI 2015, beside the paper's Tables IV and V, and flow maps for the KITTI server.
+"""Optical flow on KITTI 2015 and 2012, beside the paper's Tables IV and V, and flow maps for the KITTI server.
 
 A run of phase 1 has no flow network: what is measured then is the rigid flow of its depth and motion. A run of phase 2 holds
 the depth and pose networks that taught it, unless nothing did (`:basic`).
@@ -16,21 +16,24 @@ from tqdm import tqdm
 from dopi_jax import evaluation, formats, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut
+from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, read_image
-from dopi_jax.data.selection import roots_with
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.data.sources.kitti_flow import FlowScene, FlowTruth
 
-FlowPredictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(target [H, W, 3], sources [2, H, W, 3] in [-1, 1]) -> flow [H, W, 2] to t+1 in pixels of these images."""
-RigidPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""The same and intrinsics [3, 3] -> rigid flow [H, W, 2] to t+1, and the occlusion mask [H, W] of eq. 5, True = visible."""
+FlowPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
+"""(target [H, W, 3], sources [2, H, W, 3] in [-1, 1], maybe rigid flows [2, H, W, 2] to them) -> flow [H, W, 2] to t+1 in
+pixels of these images."""
+RigidPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
+"""(target, sources, intrinsics [3, 3], maybe matches [2, N, 4]) -> rigid flows [2, H, W, 2], and the occlusion masks of
+eq. 5, [2, H, W], True = visible."""
 
 _FLOW = "dopi_jax, flow network"
 _RIGID = "dopi_jax, rigid flow"
 _COMPOSITE = "dopi_jax, composite"
 _BASELINE = "no motion"
 _PICTURES = 6
+_LISTED = 20  # pairs, of which a table shows each one
 
 
 def evaluate(run: EvaluationRun) -> None:
@@ -54,10 +57,10 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
     Raises:
       UserError: No scene is at hand, a frame or a calibration of one is missing or wrong, or the true flow of all.
     """
-    roots = roots_with(run.roots, kitti_flow.FOLDER)
-    scenes = [scene for root in roots for scene in kitti_flow.training_scenes(root)]
+    scenes = kitti_flow.training_scenes(run.roots)
     left_out = LeftOut()
-    per_image, rows = {}, []
+    per_scene: dict[str, dict[str, dict]] = {}
+    rows = []
 
     def read(scene: FlowScene) -> tuple[FlowTruth, np.ndarray]:
         return scene.ground_truth(), _read_frames(run, scene)
@@ -68,27 +71,44 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
         regions = evaluation.flow_regions(truth.valid, truth.valid_noc, truth.moving)
         for label, flow in {_BASELINE: evaluation.zero_flow_baseline(truth.valid.shape), **flows}.items():
             metrics = evaluation.regional_flow_metrics(truth.flow, flow, regions)
-            per_image.setdefault(label, []).append(metrics)
-            rows += [{"scene": scene.name, "method": label, "region": name, **values} for name, values in metrics.items()]
+            per_scene.setdefault(scene.label, {})[label] = metrics
+            names = {"benchmark": scene.benchmark.name, "scene": scene.name, "method": label}
+            rows += [{**names, "region": name, **values} for name, values in metrics.items()]
         if run.saves_predictions:
             folder = run.results_folder() / "flow_predictions"
             folder.mkdir(exist_ok=True)
-            formats.write_kitti_flow(folder / f"{scene.name}.png", next(iter(flows.values())))
+            formats.write_kitti_flow(folder / f"{scene.label}.png", next(iter(flows.values())))
         if (evaluated - 1) % max(1, len(scenes) // _PICTURES) == 0:
             picture = _picture(scene, truth, next(iter(flows.values())))
-            Image.fromarray(picture).save(run.results_folder() / f"flow_{scene.name}.png")
+            Image.fromarray(picture).save(run.results_folder() / f"flow_{scene.label}.png")
 
-    if not per_image:
+    if not per_scene:
         raise left_out.all_of("pairs at hand")
     left_out.tell()
-    averages = {label: evaluation.average_flow_metrics(images) for label, images in per_image.items()}
-    baselines = {_BASELINE: averages[_BASELINE]}
-    ours = {label: averages[label] for label in averages if label != _BASELINE}
-    counts = {"evaluated": evaluated, "expected": kitti_flow.SCENE_COUNT}
-    table = evaluation.flow_table(ours, **counts, baselines=baselines, left_out=left_out.reasons, data=run.data_name)
-    tables = [table, evaluation.flow_region_table(averages)]
-    summary = {**counts, "left_out": left_out.reasons, **ours, "baselines": baselines}
+    of_benchmark = {
+        benchmark.name: [per_scene[s.label] for s in scenes if s.benchmark is benchmark and s.label in per_scene]
+        for benchmark in kitti_flow.BENCHMARKS
+    }
+    averages = {name: _averaged(images) for name, images in of_benchmark.items() if images}
+    tables, summary = [], {"left_out": left_out.reasons}
+    if run.data_name == evaluation.KITTI and len(per_scene) <= _LISTED:
+        everything = {"mean": _averaged(list(per_scene.values()))} if len(per_scene) > 1 else {}
+        tables.append(evaluation.flow_pair_table(per_scene | everything))
+    if kitti_flow.KITTI_2015.name in averages:
+        name, expected = kitti_flow.KITTI_2015.name, kitti_flow.KITTI_2015.training_count
+        of_2015, counts = averages[name], {"evaluated": len(of_benchmark[name]), "expected": expected}
+        baselines, ours = {_BASELINE: of_2015[_BASELINE]}, {k: v for k, v in of_2015.items() if k != _BASELINE}
+        options = {"baselines": baselines, "left_out": left_out.reasons, "data": run.data_name}
+        tables.append(evaluation.flow_table(ours, **counts, **options))
+        summary |= {**counts, **ours, "baselines": baselines}
+    tables += [evaluation.flow_region_table(a, name if len(averages) > 1 else "") for name, a in averages.items()]
+    summary |= {"benchmarks": averages}
     run.write_results("flow", "\n\n".join(tables), summary, rows)
+
+
+def _averaged(images: list[dict[str, dict]]) -> dict[str, dict]:
+    """The averages of pairs, by method."""
+    return {label: evaluation.average_flow_metrics([image[label] for image in images]) for label in images[0]}
 
 
 def write_submission(
@@ -107,18 +127,17 @@ def write_submission(
     Raises:
       UserError: No scene of the test set is at hand, or a file of one is missing or wrong.
     """
-    roots = roots_with(run.roots, kitti_flow.FOLDER)
-    scenes = [scene for root in roots for scene in kitti_flow.testing_scenes(root)]
+    scenes = kitti_flow.testing_scenes(run.roots, [kitti_flow.KITTI_2015])
     folder = run.results_folder() / "kitti_flow_submission"
     (folder / "flow").mkdir(parents=True, exist_ok=True)
     for scene in tqdm(scenes, unit="pair"):
         frames, shape = _read_frames(run, scene), scene.snippet.image_size
-        flows = _predict(run, scene, frames, shape, predict_flow, None if predict_flow else predict_rigid)
+        flows = _predict(run, scene, frames, shape, predict_flow, predict_rigid)
         formats.write_kitti_flow(folder / "flow" / scene.file_name, next(iter(flows.values())))
     archive = pathlib.Path(shutil.make_archive(f"{folder}.unfinished", "zip", folder))
     archive.replace(folder.with_suffix(".zip"))
-    if len(scenes) < kitti_flow.SCENE_COUNT:
-        print(f"note: the server expects all {kitti_flow.SCENE_COUNT} scenes, at hand were {len(scenes)}", file=sys.stderr)
+    if len(scenes) < (expected := kitti_flow.KITTI_2015.testing_count):
+        print(f"note: the server expects all {expected} scenes, at hand were {len(scenes)}", file=sys.stderr)
     return folder
 
 
@@ -138,19 +157,46 @@ def _predict(
     """The flows [H, W, 2] of one scene at its native size, by label, the flow network's first."""
     previous, target, following = network_input(frames)
     sources = np.stack([previous, following])
-    flows = {_FLOW: predict_flow(target, sources)} if predict_flow else {}
+    flows, rigid = {}, None
     if predict_rigid:
-        flows[_RIGID], visible = predict_rigid(target, sources, scene.snippet.intrinsics_at(run.image_size))
+        matches = None
+        if run.config.prediction.matched_motion or run.config.flow_loss.matched_motion:
+            stored = np.stack([read_image(path) for path in scene.snippet.frames])
+            found = tracking.match_snippets(stored, run.image_size)
+            matches = None if found is None else found[0]
+        rigid, visible = predict_rigid(target, sources, scene.snippet.intrinsics_at(run.image_size), matches)
+    if predict_flow:
+        flows[_FLOW] = predict_flow(*_at_flow_size(run, scene, target, sources, rigid))
+    if predict_rigid:
+        flows[_RIGID] = rigid[1]
         if predict_flow:
-            flows[_COMPOSITE] = evaluation.composite_flow(flows[_FLOW], flows[_RIGID], visible)
+            flows[_COMPOSITE] = evaluation.composite_flow(flows[_FLOW], rigid[1], visible[1])
     return {label: evaluation.resize_flow(flow, shape) for label, flow in flows.items()}
+
+
+def _at_flow_size(
+    run: EvaluationRun, scene: FlowScene, target: np.ndarray, sources: np.ndarray, rigid: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """What the flow network sees: larger frames, where the config says so."""
+    zoom = run.config.prediction.flow_zoom
+    if run.config.model.flow != "lite" or zoom == 1:
+        return target, sources, rigid
+    size = tuple(round(zoom * side) for side in run.image_size)
+    previous, target, following = network_input(np.stack([read_image(path, size) for path in scene.snippet.frames]))
+    rigid = None if rigid is None else np.asarray(predict.resize_flows(rigid[None], size))[0]
+    return target, np.stack([previous, following]), rigid
 
 
 def _flow_predictor(run: EvaluationRun) -> FlowPredictor | None:
     if "flow" not in run.variables:
         return None
     predict_flow = predict.make_predict_flow(run.config)
-    return lambda target, sources: np.asarray(predict_flow(run.variables, target[None], sources[None])[0, 1])
+
+    def of_one(target: np.ndarray, sources: np.ndarray, rigid: np.ndarray | None) -> np.ndarray:
+        rigid = None if rigid is None else rigid[None]
+        return np.asarray(predict_flow(run.variables, target[None], sources[None], rigid)[0, 1])
+
+    return of_one
 
 
 def _rigid_predictor(run: EvaluationRun) -> RigidPredictor | None:
@@ -158,9 +204,12 @@ def _rigid_predictor(run: EvaluationRun) -> RigidPredictor | None:
         return None
     predict_rigid = predict.make_predict_rigid_flow(run.config)
 
-    def of_one(target: np.ndarray, sources: np.ndarray, K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        flow, visible = predict_rigid(run.variables, target[None], sources[None], K[None].astype(np.float32))
-        return np.asarray(flow[0, 1]), np.asarray(visible[0, 1])
+    def of_one(
+        target: np.ndarray, sources: np.ndarray, K: np.ndarray, matches: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        K, matches = K[None].astype(np.float32), None if matches is None else matches[None]
+        flow, visible = predict_rigid(run.variables, target[None], sources[None], K, matches)
+        return np.asarray(flow[0]), np.asarray(visible[0])
 
     return of_one
 

@@ -4,19 +4,18 @@ True depth shows what a rule can do; the depth, motion and flow of a run show wh
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dopi_jax import evaluation, geometry, losses, predict, visualization
+from dopi_jax import evaluation, geometry, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.config import Config
-from dopi_jax.data.images import network_input
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.synthetic import OUT_OF_VIEW, VISIBLE, PairTruth, Street
+from dopi_jax.trained_model import Model
 
 _FIRST_SEED = 9000  # of streets that nothing is trained on and nothing was chosen by
 _STREETS = 12
@@ -64,15 +63,17 @@ def evaluate(run: EvaluationRun) -> None:
       run: The run; one without trained networks gives the rows of true depth alone.
     """
     height, width = run.image_size
-    learned = _learned_views(run.config, run.variables) if run.variables else None
+    model = Model(run.config, run.variables, run.step) if run.variables else None
     results: dict[tuple[str, str, str], list[dict]] = {}
     pictures = []
     for seed in tqdm(range(_FIRST_SEED, _FIRST_SEED + _STREETS), unit="street"):
         street = Street(seed, 2 * _TARGET, height, width)
-        images = {n: street.frame(n).image for n in range(_TARGET - 2, _TARGET + 3)} if learned else {}
+        images = {n: street.frame(n).image for n in range(_TARGET - 2, _TARGET + 3)} if model else {}
         for direction, step in _DIRECTIONS.items():
             truth = street.pair(_TARGET, _TARGET + step)
-            believed = {"true": _true_views(street, step, truth)} | (learned(images, street.K, step) if learned else {})
+            believed = {"true": _true_views(street, step, truth)}
+            if model:
+                believed["learned"] = _learned_views(model, images, street.K, step)
             for source, views in believed.items():
                 for rule, hidden in _rules(views).items():
                     for region, metrics in _compare(truth, hidden).items():
@@ -105,34 +106,20 @@ def _true_views(street: Street, step: int, truth: PairTruth) -> _Views:
     )
 
 
-def _learned_views(config: Config, variables: Mapping) -> Callable[[Mapping[int, np.ndarray], np.ndarray, int], dict]:
-    """A function (images by frame, K, step) -> {"learned": views} by the networks that the run has."""
-    predict_disparity = predict.make_predict_disparity(config) if "depth" in variables else None
-    predict_poses = predict.make_predict_poses(config) if "pose" in variables else None
-    predict_flow = predict.make_predict_flow(config) if "flow" in variables else None
-
-    def snippet(images: Mapping[int, np.ndarray], frame: int):
-        previous, target, following = (network_input(images[frame + offset])[None] for offset in (-1, 0, 1))
-        return target, np.stack([previous, following], axis=1)
-
-    def views(images: Mapping[int, np.ndarray], K: np.ndarray, step: int) -> dict[str, _Views]:
-        target, sources = snippet(images, _TARGET)
-        toward, back = (1, 0) if step > 0 else (0, 1)  # of the sources, t-1 and t+1
-        believed = np.asarray(learned_intrinsics(variables, K[None])[0])
-        depths = pose = flow = reverse = None
-        if predict_disparity:
-            both = np.concatenate([target, sources[:, toward]])
-            disparities = predict_disparity(variables, both)
-            if config.loss.normalize_all_disparities:
-                disparities = losses.max_normalized_disparity(disparities)
-            depths = 1 / np.asarray(disparities)
-            pose = np.asarray(predict_poses(variables, target, sources, K[None]))[0, toward]
-        if predict_flow:
-            flow = np.asarray(predict_flow(variables, target, sources))[0, toward]
-            reverse = np.asarray(predict_flow(variables, *snippet(images, _TARGET + step)))[0, back]
-        return {"learned": _Views(*((None, None) if depths is None else depths), pose, flow, reverse, believed)}
-
-    return views
+def _learned_views(model: Model, images: Mapping[int, np.ndarray], K: np.ndarray, step: int) -> _Views:
+    """What a model says of the pair, from five frames of which the target is the middle one."""
+    found = model(np.stack([images[frame] for frame in sorted(images)]), K)
+    target, source = len(images) // 2, len(images) // 2 + step
+    depths, pose, flows = (None, None), None, (None, None)
+    if found.depth is not None:
+        depths = found.depth[target], found.depth[source]
+    if found.poses is not None:
+        pose = np.linalg.inv(found.poses[source]) @ found.poses[target]
+    if found.flow is not None:
+        to_next, to_previous = found.flow, found.flow_back  # of frame i at i, and of frame i at i - 1
+        ahead = to_next[min(target, source)], to_previous[min(target, source)]
+        flows = ahead if step > 0 else ahead[::-1]
+    return _Views(*depths, pose, *flows, np.asarray(learned_intrinsics(model.variables, K[None])[0]))
 
 
 @jax.jit

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import pathlib
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -30,11 +31,13 @@ SUMMARY = "prediction.json"
 
 _EXAMPLE = """\
   python -m dopi_jax predict my.mp4 --out runs/my_video --field-of-view 70
+  python -m dopi_jax predict my.mp4 --out runs/my_video --flow
   python -m dopi_jax predict photo.jpg --out runs/photo
   python -m dopi_jax predict kitti_odometry:03[:200] --source DATA --out runs/03 --camera-height 1.65
 """
 _FIRST_FRAMES = 8  # tell the scale and the range of colours
 _MEDIAN_DEPTH = 10.0  # units, where no scale in metres is known
+_FLOW_FRAMES = 60
 _CLOUD_FRAMES = 24  # at most give points
 _FILES = {
     "index.html": "this page",
@@ -78,6 +81,12 @@ def run(options: argparse.Namespace) -> None:
     _check_out(options.out)
     seen = open_input(options.input, options.source, Footage(options.intrinsics, options.field_of_view, by_flags=True))
     model = dopi_jax.load(options.model)
+    has_flow = "flow" in model.variables
+    if options.flow and not has_flow:
+        raise UserError(f"--flow is given, but model {options.model!r} has no flow network: leave it out, or name another")
+    writes_flow = has_flow and (len(seen.frames) <= _FLOW_FRAMES if options.flow is None else options.flow)
+    if has_flow and options.flow is None and not writes_flow:
+        print(f"note: no flow of {len(seen.frames)} frames, which would take long: --flow writes it", file=sys.stderr)
     K = seen.calibration.intrinsics
     if seen.calibration.guessed:
         warnings.warn(
@@ -85,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
             stacklevel=2,
         )
     frames, same_frames = itertools.tee(seen.read())
-    predictions = zip(seen.names, frames, model.stream(same_frames, K), strict=True)
+    predictions = zip(seen.names, frames, model.stream(same_frames, K, flow=writes_flow), strict=True)
     first = list(itertools.islice(predictions, _FIRST_FRAMES))
     scale = _find_scale([found for *_, found in first], K, options, seen.frame_rate)
     progress = tqdm(itertools.chain(first, predictions), total=len(seen.frames), unit="frame", disable=None)
@@ -206,7 +215,7 @@ def parser() -> ArgumentParser:
     """Returns what reads the command line."""
     made = ArgumentParser(
         "python -m dopi_jax predict",
-        description="Writes depth, motion and, if the model has it, flow of frames, as files and as a page to look at.",
+        description="Writes depth, motion and optical flow of frames, as files and as a page to look at.",
         example=_EXAMPLE,
     )
     made.add_argument("input", metavar="INPUT", help="image, folder of images, video, KITTI folder, or a selection")
@@ -220,5 +229,7 @@ def parser() -> ArgumentParser:
     made.add_argument("--camera-height", type=float, default=0.0, metavar="METRES", help=in_metres)
     made.add_argument("--speed", type=float, default=0.0, metavar="KMH", help="of the camera at first, in km/h: the same")
     made.add_argument("--frame-rate", type=float, default=0.0, metavar="HZ", help="for --speed, if INPUT does not tell it")
+    flow = f"optical flow, too; by default of {_FLOW_FRAMES} frames at most, since it takes longer than everything else"
+    made.add_argument("--flow", action=argparse.BooleanOptionalAction, help=flow)
     made.add_argument("--npy", action="store_true", help="write depth as .npy, too")
     return made

@@ -12,7 +12,7 @@ from dopi_jax.config import Config
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.pipeline import TrainingInput
 from dopi_jax.data.preflight import check_footage
-from dopi_jax.data.selection import find_data_roots, roots_with, select_sequences
+from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
 from dopi_jax.data.sources import EmptySplit, NoFootage, kitti_flow
 from dopi_jax.models import learned_intrinsics
@@ -62,7 +62,7 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
         batch_size=config.train.batch_size,
         seed=config.train.seed,
         cache=data.cache,
-        matches=config.loss.needs_matches,
+        matches=config.needs_matches,
         max_bad_frames=data.max_bad_frames,
     )
     print(
@@ -104,7 +104,7 @@ def _watch(config: Config, roots: Roots, validation: list[Sequence]) -> DepthPos
     if config.phase == "depthpose":
         return DepthPoseWatch(config, validation)
     try:
-        scenes = [s for root in roots_with(roots, kitti_flow.FOLDER) for s in kitti_flow.training_scenes(root)]
+        scenes = kitti_flow.training_scenes(roots)
     except kitti_flow.NoScenes:
         scenes = []
     return FlowWatch(config, validation, scenes)

@@ -22,6 +22,7 @@ from dopi_jax.data.images import read_image
 from dopi_jax.data.inputs import Input, open_input
 from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.errors import ArgumentParser, UserError
+from dopi_jax.model_file import write_model
 from dopi_jax.picture_files import write_picture
 from dopi_jax.trained_model import Model, load
 
@@ -81,8 +82,16 @@ def run(options: argparse.Namespace) -> None:
     )
     camera = [f"--intrinsics={options.intrinsics}"] if options.intrinsics else []
     camera += [f"--field-of-view={options.field_of_view}"] if options.field_of_view else []
-    chosen = str(workdir) if helped else options.model
+    if helped and "flow" in model.variables:
+        # Depth and motion are the trained ones; flow looks at them, and its own network is not trained.
+        networks = {**trained.variables, "flow": model.variables["flow"]}
+        merged = dataclasses.replace(trained.config, flow_loss=model.config.flow_loss, prediction=model.config.prediction)
+        write_model(options.out / "model.npz", merged, networks, trained.step)
+        chosen = str(options.out / "model.npz")
+    else:
+        chosen = str(workdir) if helped else options.model
     prediction = ["--out", str(options.out / "prediction"), "--model", chosen, *camera]
+    prediction += [] if options.flow is None else ["--flow" if options.flow else "--no-flow"]
     predict.run(predict.parser().parse_args([options.input, *prediction]))
     measured = {name: [before[name], after[name]] for name in _MEASURES}
     summary = {"model": chosen, "before_and_after": measured, "steps": trained.step}
@@ -162,5 +171,6 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--model", default="driving", metavar="MODEL", help=which)
     parser.add_argument("--intrinsics", default="", metavar="K", help="of the frames: fx,fy,cx,cy in pixels, or a file")
     parser.add_argument("--field-of-view", type=float, default=0.0, metavar="DEG", help="horizontal, in degrees")
+    parser.add_argument("--flow", action=argparse.BooleanOptionalAction, help="as for predict")
     parser.add_argument("--batch", type=int, default=0, metavar="B", help="snippets a step (default: 4, or one a device)")
     return parser

@@ -135,7 +135,7 @@ class FlowWatch:
 def _batches(config: Config, sequences: Sequence[FrameSequence]) -> Iterator[dict[str, np.ndarray]]:
     size = min(config.train.batch_size, count_snippets(sequences))
     shape = config.data.height, config.data.width
-    most, matches = config.train.validation_batches, config.phase == "depthpose" and config.loss.needs_matches
+    most, matches = config.train.validation_batches, config.needs_matches
     return map(network_batch, validation_batches(sequences, shape, size, most, matches=matches))
 
 

@@ -12,12 +12,12 @@ _CHOICES = {
     "phase": ("depthpose", "flow"),
     "model.depth": ("resnet6", "resnet_s6", "small", "lite"),
     "model.pose": ("b6", "small", "lite"),
-    "model.flow": ("back2future", "small"),
+    "model.flow": ("back2future", "small", "lite"),
     "model.flow_bias": ("zero", "uniform"),
     "model.rotation": ("euler", "quaternion", "so3"),
     "optimizer.decay": ("step", "linear"),
     "loss.occlusion_rule": ("projection", "depth_comparison"),
-    "flow_loss.occlusion_rule": ("projection", "depth_comparison"),
+    "flow_loss.occlusion_rule": ("projection", "depth_comparison", "forward_backward"),
     "loss.penalty": ("charbonnier", "power"),
     "loss.smoothness_normalization": ("max", "mean"),
     "flow_loss.penalty": ("charbonnier", "power"),
@@ -25,7 +25,8 @@ _CHOICES = {
     "train.precision": ("float32", "bfloat16"),
 }
 _BEST_BY = {"depthpose": ("photometric", "latest", "abs_rel"), "flow": ("photometric", "latest", "epe")}
-_FLOW_MULTIPLE = 64  # the flow network halves its input six times
+_FLOW_MULTIPLE = 64  # the pyramid flow networks halve their input six times
+_LITE_FLOW_MULTIPLE = 4  # its losses, at three scales
 _LITE_MULTIPLE = 32
 
 
@@ -56,13 +57,25 @@ def check(config: Config) -> None:
     for name, value in positive.items():
         if not 0 < value < math.inf and name != "train.seed":  # NaN too
             raise UserError(f"config.{name} is {value}: expected more than 0")
+    if not 0.25 <= config.prediction.flow_zoom <= 8:
+        raise UserError(f"config.prediction.flow_zoom is {config.prediction.flow_zoom}: expected a factor, from 0.25 to 8")
+    if not 0 <= config.flow_loss.shown_rigid <= 1:
+        raise UserError(f"config.flow_loss.shown_rigid is {config.flow_loss.shown_rigid}: expected a share, from 0 to 1")
     shares = {"train.average": config.train.average, "data.colour_jitter": config.data.colour_jitter}
     for name, value in shares.items():
         if not 0 <= value < 1:
             raise UserError(f"config.{name} is {value}: expected 0 or more and less than 1")
-    for name in ("consistency", "vehicle_motion", "matched_motion", "matched_depth"):
-        if not 0 <= getattr(config.loss, name) < math.inf:
-            raise UserError(f"config.loss.{name} is {getattr(config.loss, name)}: expected a weight, 0 or more")
+    weights = {
+        "loss": ("consistency", "vehicle_motion", "matched_motion", "matched_depth"),
+        "flow_loss": ("students", "matched_flow", "smoothness_sharpness"),
+    }
+    for section, names in weights.items():
+        for name in names:
+            value = getattr(getattr(config, section), name)
+            if not 0 <= value < math.inf:
+                raise UserError(f"config.{section}.{name} is {value}: expected 0 or more")
+    if config.flow_loss.smoothness_order not in (1, 2):
+        raise UserError(f"config.flow_loss.smoothness_order is {config.flow_loss.smoothness_order}: expected 1 or 2")
     if config.model.pose_refinements < 0:
         raise UserError(f"config.model.pose_refinements is {config.model.pose_refinements}: expected 0 or more")
     if not 0 <= config.data.max_bad_frames <= 1:
@@ -78,8 +91,15 @@ def check(config: Config) -> None:
         _check_multiple(config, _LITE_MULTIPLE, 'the networks "lite" halve')
     if config.phase == "depthpose":
         _check_scales(config)
+    elif config.model.flow == "lite":
+        _check_multiple(config, _LITE_FLOW_MULTIPLE, 'the scales of flow network "lite" halve')
     else:
         _check_multiple(config, _FLOW_MULTIPLE, "the flow network halves")
+        if config.flow_loss.needs_returning_flow or config.flow_loss.shown_rigid > 0:
+            raise UserError(
+                'config.flow_loss.students, shown_rigid and occlusion_rule "forward_backward" are for the flow network '
+                f"'lite' alone, but config.model.flow is {config.model.flow!r}"
+            )
 
 
 def _check_scales(config: Config) -> None:

@@ -49,7 +49,7 @@ class ModelConfig:
     pose: str = "b6"  # "b6" | "small" | "lite"
     pretrained: bool = True  # whether a new run of "lite" networks starts from ImageNet weights
     pose_refinements: int = 0  # how often the pose network looks again, at sources warped by depth and the motion so far
-    flow: str = "back2future"  # "back2future" | "small"; phase 2 alone has it
+    flow: str = "back2future"  # "back2future" | "small" | "lite"; phase 2 alone has it
     flow_bias: str = "zero"  # how its biases start: "zero" | "uniform", from U(0, 1) as in the published code
     rotation: str = "euler"  # "euler" | "quaternion" | "so3"
 
@@ -59,7 +59,8 @@ class ReconstructionConfig:
     """How an image that was reconstructed from its neighbour is compared, and which pixels count, in both phases."""
 
     occlusion: bool = True  # multiply by the masks of eq. 5 ("Occ")
-    occlusion_rule: str = "projection"  # "projection" (the paper's) | "depth_comparison" (see docs/occlusion.md)
+    # "projection" (the paper's) | "depth_comparison" | in phase 2 also "forward_backward" (docs/occlusion.md)
+    occlusion_rule: str = "projection"
     occlusion_tolerance: float = 0.0  # relative depth difference within one surface; 0 is the paper's, 0.05 for comparison
     occlusion_rounds: int = 1  # mutual projections (Remark 1)
     less_than_mean: bool = True  # multiply by the mask of eq. 6 ("LTM")
@@ -101,18 +102,36 @@ class LossConfig(ReconstructionConfig):
 
 @dataclass
 class FlowLossConfig(ReconstructionConfig):
-    """The objective of phase 2: optical flow (paper eq. 14), summed over six scales."""
+    """The objective of phase 2: optical flow (paper eq. 14), summed over the scales of the network."""
 
     reconstruction: float = 1.0  # weight w_R
     consistency: float = 0.1  # weight w_C ("Cons")
     smoothness: float = 0.005  # weight w_S
-    consistency_ltm: str = "photometric"  # "photometric" (eq. 12) | "residual": less than the mean distance | "none" (D13)
+    consistency_ltm: str = "none"  # "none" (D13) | "photometric" (eq. 12) | "residual": less than the mean distance
     finest_only: bool = False  # consistency and smoothness on the finest scale alone (D12)
+    # what ",modern" adds, after UnFlow, UFlow and SMURF; not in the paper
+    census: bool = False  # images are compared by their census distance instead of eq. 3
+    smoothness_order: int = 1  # of the differences of flow: 1 (the paper's) | 2
+    smoothness_sharpness: float = 1.0  # times the difference of colours that lets flow change
+    students: float = 0.0  # weight of what flow of a cut-out misses of that of the whole images, where these show it
+    matched_flow: float = 0.0  # weight of the distance of flow to corners followed from frame to frame, in pixels
+    matched_motion: bool = False  # the rigid flow follows such corners, the networks give its depth and scale
+    shown_rigid: float = 0.0  # share of the snippets of which the network "lite" is shown the rigid flow beside the images
+
+    @property
+    def needs_matches(self) -> bool:
+        """Whether corners followed between frames enter at all."""
+        return self.matched_motion or self.matched_flow > 0
+
+    @property
+    def needs_returning_flow(self) -> bool:
+        """Whether the flow from the sources to the target enters: what it does not undo is hidden."""
+        return self.occlusion_rule == "forward_backward" or self.students > 0
 
     @property
     def needs_depthpose(self) -> bool:
         """Whether depth and motion enter at all; in "basic" they do not."""
-        return self.occlusion or self.consistency > 0
+        return self.occlusion or self.consistency > 0 or self.shown_rigid > 0
 
 
 @dataclass
@@ -159,6 +178,7 @@ class PredictionConfig:
     # frames of any shape are resized to as many pixels as in training, without stretching them; else to height x width
     keep_aspect: bool = False
     matched_motion: bool = False  # motion is fitted to corners followed from frame to frame, the networks give its scale
+    flow_zoom: float = 1.0  # flow network "lite" sees frames that are so many times as large as those of training
 
 
 @dataclass
@@ -168,7 +188,8 @@ class Config:
     name: str = "kitti_depthpose"
     phase: str = "depthpose"  # "depthpose" (phase 1) | "flow" (phase 2)
     init_from: str = ""  # what this run starts from, at step 0: a run's folder, a model file, "driving"; any image size
-    depthpose: str = ""  # phase 2: the phase-1 run's folder, whose best depth and pose networks teach the flow
+    # phase 2: whose depth and pose networks teach the flow: a phase-1 run's folder (its best), a model file, or "driving"
+    depthpose: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -176,6 +197,11 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
+
+    @property
+    def needs_matches(self) -> bool:
+        """Whether the phase's objective needs corners followed between frames."""
+        return (self.loss if self.phase == "depthpose" else self.flow_loss).needs_matches
 
     @property
     def trains_camera(self) -> bool:

@@ -46,13 +46,14 @@ def apply_variant(config: Config, variant: str, default: str = "full") -> Config
     return config
 
 
-def apply_flow_variant(config: Config, variant: str) -> Config:
+def apply_flow_variant(config: Config, variant: str, default: str = "full") -> Config:
     """Returns a config of phase 2 as the variant after the colon of `--config file.py:variant` wants it.
 
     Args:
       config: A config; changed in place.
-      variant: A row of Table V, named as those of Table II, with ",released" appended for the published code's choices.
-        Empty for "full".
+      variant: A row of Table V, named as those of Table II, with ",released" appended for the published code's choices, or
+        ",modern" for what later methods do. Empty for the default.
+      default: What an empty variant stands for.
 
     Returns:
       The same config.
@@ -60,7 +61,8 @@ def apply_flow_variant(config: Config, variant: str) -> Config:
     Raises:
       UserError: The variant has another name.
     """
-    _apply_row(config, variant, "full", FLOW_ABLATIONS, config.flow_loss, {"released": _release_flow})
+    presets = {"released": _release_flow, "modern": _modernise_flow}
+    _apply_row(config, variant, default, FLOW_ABLATIONS, config.flow_loss, presets)
     return config
 
 
@@ -98,6 +100,20 @@ def _modernise(config: Config) -> None:
     config.data.splice = True
     config.train.average = 0.995
     config.prediction.mirrored_pass = True
+
+
+def _modernise_flow(config: Config) -> None:
+    """What UnFlow, UFlow, SMURF and their followers do in place of the paper's error, masks and smoothness."""
+    loss = config.flow_loss
+    loss.census = True
+    loss.less_than_mean = False
+    if loss.occlusion:
+        loss.occlusion_rule = "forward_backward"
+    loss.smoothness, loss.smoothness_order, loss.smoothness_sharpness = 0.4, 2, 75.0
+    loss.students = 0.3
+    loss.matched_flow = 0.1
+    loss.matched_motion = True
+    config.data.colour_jitter = 0.2
 
 
 def _release(config: Config) -> None:

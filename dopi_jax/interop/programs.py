@@ -5,6 +5,7 @@ Each network is a function of images in [-1, 1], RGB:
     depth   image [B, H, W, 3]                                    -> disparity [B, H, W]
     pose    target [B, H, W, 3], sources [B, 2, H, W, 3]          -> source_from_target [B, 2, 4, 4], to t-1 and t+1
     flow    target [B, H, W, 3], sources [B, 2, H, W, 3]          -> flow [B, 2, H, W, 2] in pixels, to t-1 and t+1
+            rigid [B, 2, H, W, 2], of a model that looks at rigid flow: in pixels, NaN where there is none
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +40,8 @@ def network_functions(config: Config, variables: Mapping[str, Any]) -> dict[str,
         functions["pose"] = (lambda target, sources: motion(variables, target, sources)), ("target", "sources")
     if "flow" in variables:
         flow = predict.make_predict_flow(config)
-        functions["flow"] = (lambda target, sources: flow(variables, target, sources)), ("target", "sources")
+        names = ("target", "sources", "rigid") if config.flow_loss.shown_rigid > 0 else ("target", "sources")
+        functions["flow"] = (lambda *arguments: flow(variables, *arguments)), names
     return functions
 
 
@@ -78,5 +80,5 @@ def onnx_program(function: Callable, names: tuple[str, ...], size: tuple[int, in
 
 
 def _shapes(names: tuple[str, ...], batch: Any, size: tuple[int, int]) -> list[jax.ShapeDtypeStruct]:
-    of_name = {"image": (batch, *size, 3), "target": (batch, *size, 3), "sources": (batch, 2, *size, 3)}
-    return [jax.ShapeDtypeStruct(of_name[name], jnp.float32) for name in names]
+    of_name = {"image": (3,), "target": (3,), "sources": (2, 3), "rigid": (2, 2)}
+    return [jax.ShapeDtypeStruct((batch, *of_name[name][:-1], *size, of_name[name][-1]), jnp.float32) for name in names]

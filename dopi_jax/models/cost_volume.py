@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from dopi_jax.models.convolution import is_plain
@@ -46,6 +47,91 @@ def cost_volume(target: jax.Array, source: jax.Array, radius: int) -> jax.Array:
     return jnp.moveaxis(jax.lax.map(recomputed, jnp.arange(side * side)), 0, -1)
 
 
+def costs_around(target: jax.Array, source: jax.Array, flow: jax.Array, radius: int) -> jax.Array:
+    """Compares every target cell with the source cells around the place that a flow leads to.
+
+    Args:
+      target: features [B, H, W, C].
+      source: features [B, H, W, C].
+      flow: [B, H, W, 2] in cells.
+      radius: largest displacement from there in cells, along each axis.
+
+    Returns:
+      [B, H, W, (2 radius + 1)^2]: the mean over the channels of target(p) * source(p + flow(p) + (dx, dy)), bilinearly
+      interpolated, zero where that is outside; in the order of `cost_volume`.
+    """
+    return jax.vmap(lambda t, s, f: _costs_around(t, s, f, radius))(target, source, flow)
+
+
+def _costs_around(target: jax.Array, source: jax.Array, flow: jax.Array, radius: int) -> jax.Array:
+    height, width, channels = target.shape
+    columns, rows = jnp.meshgrid(jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32))
+    place = flow + jnp.stack([columns, rows], axis=-1)
+    place = jnp.clip(jnp.nan_to_num(place), -radius - 2.0, jnp.array([width, height]) + radius + 1.0)
+    corner = jnp.floor(place).astype(jnp.int32)
+    share = (place - corner)[..., None, None, :]
+    # One correlation for each whole cell around; where the flow's fraction is the same for all displacements of a cell,
+    # interpolating correlations is interpolating features.
+    side = 2 * radius + 2
+    cells = source.reshape(height * width, channels)
+
+    def correlation(displacement: jax.Array) -> jax.Array:
+        x = corner[..., 0] + displacement % side - radius
+        y = corner[..., 1] + displacement // side - radius
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        index = jnp.clip(y, 0, height - 1) * width + jnp.clip(x, 0, width - 1)
+        return jnp.where(inside, jnp.mean(target * cells.at[index].get(mode="promise_in_bounds"), axis=-1), 0.0)
+
+    whole = jax.lax.map(correlation, jnp.arange(side * side)) if not is_plain() else jnp.stack(
+        [correlation(displacement) for displacement in range(side * side)]
+    )
+    whole = jnp.moveaxis(whole.reshape(side, side, height, width), (0, 1), (2, 3))
+    x, y = share[..., 0], share[..., 1]
+    along_x = whole[..., :-1] * (1 - x) + whole[..., 1:] * x
+    return (along_x[:, :, :-1] * (1 - y) + along_x[:, :, 1:] * y).reshape(height, width, -1)
+
+
+def window_mean(x: jax.Array, side: int) -> jax.Array:
+    """Returns maps averaged over squares.
+
+    Args:
+      x: Maps [B, H, W, C].
+      side: Of the squares in pixels, odd.
+
+    Returns:
+      [B, H, W, C]; at the border the mean over what of a square is inside.
+    """
+
+    def counted(size: int) -> np.ndarray:
+        places = np.arange(size)
+        return np.minimum(places + side // 2, size - 1) - np.maximum(places - side // 2, 0) + 1
+
+    share = np.outer(counted(x.shape[1]), counted(x.shape[2])).astype(np.float32) / side**2
+    return nn.avg_pool(x, (side, side), padding="SAME") / share[..., None]
+
+
+def normalised(features: jax.Array) -> jax.Array:
+    """Returns features whose products are correlations.
+
+    Args:
+      features: [B, H, W, C].
+
+    Returns:
+      The same shape: every channel of zero mean and unit variance over the image, and then every cell over the channels.
+    """
+    for axes in ((1, 2), -1):
+        centred = features - jnp.mean(features, axis=axes, keepdims=True)
+        features = centred / jnp.sqrt(jnp.mean(centred**2, axis=axes, keepdims=True) + 1e-6)
+    return features
+
+
+def displacements(radius: int) -> jax.Array:
+    """Returns the displacements (x, y) in cells of a cost volume's channels, [(2 radius + 1)^2, 2]."""
+    steps = jnp.arange(-radius, radius + 1.0)
+    y, x = jnp.meshgrid(steps, steps, indexing="ij")
+    return jnp.stack([x.ravel(), y.ravel()], axis=-1)
+
+
 def expected_displacement(costs: jax.Array, sharpness: float, radius: int) -> jax.Array:
     """Returns the mean displacement under a softmax over the cost volume.
 
@@ -57,10 +143,7 @@ def expected_displacement(costs: jax.Array, sharpness: float, radius: int) -> ja
     Returns:
       [B, H, W, 2]: (x, y) in units of the radius, in [-1, 1].
     """
-    steps = jnp.linspace(-1.0, 1.0, 2 * radius + 1)
-    y, x = jnp.meshgrid(steps, steps, indexing="ij")
-    displacements = jnp.stack([x.ravel(), y.ravel()], axis=-1)
-    return nn.softmax(sharpness * costs.astype(jnp.float32)) @ displacements
+    return nn.softmax(sharpness * costs.astype(jnp.float32)) @ (displacements(radius) / radius)
 
 
 def mirrored_costs(costs: jax.Array) -> jax.Array:

@@ -1,14 +1,12 @@
-"""Flow networks: a target image and its two neighbours in time to the flows to both."""
+"""The paper's flow network, Back2Future, and a small one of the same build."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dopi_jax.errors import UserError
 from dopi_jax.geometry import warp_by_flow
 from dopi_jax.models.cost_volume import cost_volume, expected_displacement
 from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like, upsample_bilinear, upsample_nearest
@@ -66,63 +64,27 @@ ARCHITECTURES = {
 }
 
 
-class FlowNet(nn.Module):
-    """Predicts the optical flow from the target image to the next and to the previous one, coarse to fine.
+class PyramidFlowNet(nn.Module):
+    """Feature pyramids, a cost volume on each of their levels, and decoders that read both flows off it, coarse to fine.
 
     Inside the network a flow is a velocity: the flow to the next image, or the negated flow to the previous one. Constant
     velocity makes the two equal. The network assumes it only where it warps: both neighbours by the forward velocity.
 
-    Kernels start Xavier-uniform and biases at zero. The authors' code draws the biases from U(0, 1), of which the paper
-    says nothing; untrained features are then near 1 on every level instead of fading to 0.003 on the coarsest. Both are
-    here.
-
     Attributes:
-      variant: "back2future" (9.0 M parameters, the paper's and the authors' released network) or "small" (1.0 M, for a
-        CPU: fewer channels, one pyramid for all images and the same decoders for both directions).
-      occlusion_head: whether to predict occlusion as well (3.2 M parameters more), which no loss here trains.
-      shared_pyramid: whether one pyramid serves the three images (2.0 M parameters less); in "small" it always does.
-      bias: how biases start: "zero", or "uniform" for U(0, 1).
-
-    Raises:
-      UserError: the variant or the bias is unknown.
+      variant: see `FlowNet`, as the others.
+      occlusion_head: whether to predict occlusion.
+      shared_pyramid: whether one pyramid serves the three images.
+      bias_init: of all biases.
     """
 
-    variant: str = "back2future"
-    occlusion_head: bool = False
-    shared_pyramid: bool = False
-    bias: str = "zero"
-
-    VARIANTS: ClassVar[tuple[str, ...]] = tuple(ARCHITECTURES)
-    BIASES: ClassVar[dict[str, nn.initializers.Initializer]] = {
-        "zero": nn.initializers.zeros,
-        "uniform": nn.initializers.uniform(1.0),
-    }
-
-    def __post_init__(self):
-        if self.variant not in self.VARIANTS:
-            raise UserError(f"flow network variant is {self.variant!r}, expected one of: {', '.join(self.VARIANTS)}")
-        if self.bias not in self.BIASES:
-            raise UserError(f"flow network bias is {self.bias!r}, expected one of: {', '.join(self.BIASES)}")
-        super().__post_init__()
+    variant: str
+    occlusion_head: bool
+    shared_pyramid: bool
+    bias_init: nn.initializers.Initializer
 
     @nn.compact
-    def __call__(self, target: jax.Array, sources: Sequence[jax.Array], train: bool = False) -> tuple[list[jax.Array], ...]:
-        """Predicts flows.
-
-        Args:
-          target: [B, H, W, 3] in [-1, 1], H and W multiples of 64.
-          sources: the images at (t-1, t+1), each [B, H, W, 3] in [-1, 1].
-          train: whether to return six scales (1, 1/2, ..., 1/32), or the finest alone.
-
-        Returns:
-          The flows to t+1 (forward) and those to t-1 (backward), two lists, finest first: [B, H, W, 2], then
-          [B, H / 2, W / 2, 2] and so on, each (u, v) in pixels of its own scale. With the occlusion head also a third
-          such list, of two probabilities that sum to 1.
-
-        Raises:
-          UserError: H or W is not a multiple of 64, or there are not two sources.
-        """
-        _check_images(target, sources)
+    def __call__(self, target: jax.Array, sources: Sequence[jax.Array]) -> list[list[jax.Array]]:
+        """Returns flows as `FlowNet` does, at all scales."""
         target_pyramid, neighbour_pyramid = self._pyramids(*(_imagenet_normalised(x) for x in (target, *sources)))
         velocities, levels = None, []
         for level in range(COARSEST_LEVEL, FINEST_LEVEL - 1, -1):
@@ -134,13 +96,12 @@ class FlowNet(nn.Module):
         outputs = [_flows(forward, FLOW_UNIT), _flows(backward, -FLOW_UNIT)]
         if self.occlusion_head:
             outputs.append(_at_all_scales(occlusion, upsample_nearest))
-        # Under jit the compiler drops the scales that are not returned.
-        return tuple(output if train else output[:1] for output in outputs)
+        return outputs
 
     def _architecture(self) -> Architecture:
         of_variant = ARCHITECTURES[self.variant]
         shared = of_variant.shared_pyramid or self.shared_pyramid
-        return dataclasses.replace(of_variant, shared_pyramid=shared, bias_init=self.BIASES[self.bias])
+        return dataclasses.replace(of_variant, shared_pyramid=shared, bias_init=self.bias_init)
 
     def _pyramids(self, target: jax.Array, *sources: jax.Array) -> tuple[list[jax.Array], list[jax.Array]]:
         """Returns the features of the target, and those of both sources one after the other along the batch."""
@@ -274,20 +235,6 @@ def velocity_costs(features: jax.Array, neighbours: jax.Array) -> tuple[jax.Arra
     costs = cost_volume(jnp.concatenate([features, features]), neighbours, SEARCH_RADIUS)
     previous_costs, next_costs = jnp.split(costs, 2)
     return previous_costs[..., ::-1], next_costs
-
-
-def _check_images(target: jax.Array, sources: Sequence[jax.Array]) -> None:
-    """Raises a `UserError` about sizes that do not divide and about a wrong number of sources."""
-    if len(sources) != 2:
-        raise UserError(f"FlowNet got {len(sources)} source images, expected 2: give those at (t-1, t+1)")
-    height, width = target.shape[1:3]
-    multiple = 2**COARSEST_LEVEL
-    if height % multiple or width % multiple:
-        smaller = [max(multiple, size - size % multiple) for size in (height, width)]
-        raise UserError(
-            f"FlowNet got images of {height}x{width} (height x width), expected multiples of {multiple}: "
-            f"resize them, for example to {smaller[0]}x{smaller[1]}"
-        )
 
 
 def _imagenet_normalised(images: jax.Array) -> jax.Array:

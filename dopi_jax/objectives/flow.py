@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from dopi_jax import geometry, losses
+from dopi_jax.census import census_error
 from dopi_jax.config import FlowLossConfig, ReconstructionConfig
 from dopi_jax.models import FlowNet
 from dopi_jax.objectives.reconstruction import (
@@ -20,7 +21,8 @@ from dopi_jax.objectives.reconstruction import (
     reconstruction_loss,
     view_diagnostics,
 )
-from dopi_jax.objectives.snippet_geometry import SnippetGeometry
+from dopi_jax.objectives.snippet_geometry import SnippetGeometry, snippet_flows
+from dopi_jax.objectives.student import student_distance
 
 TERMS = ("reconstruction", "consistency", "smoothness")
 
@@ -88,7 +90,12 @@ def rigid_views(
 
 
 def view_by_flow(
-    flow: chex.Array, target: chex.Array, source: chex.Array, rigid: RigidView | None, config: FlowLossConfig
+    flow: chex.Array,
+    target: chex.Array,
+    source: chex.Array,
+    rigid: RigidView | None,
+    config: FlowLossConfig,
+    returning: chex.Array | None = None,
 ) -> FlowView:
     """Returns one source reconstructed as the target by optical flow, and where the rigid flow teaches (paper eq. 10, 12).
 
@@ -96,20 +103,30 @@ def view_by_flow(
       flow: Flow [H, W, 2] from the target to the source in pixels.
       target: Target image [H, W, 3] in [-1, 1].
       source: Source image [H, W, 3] in [-1, 1].
-      rigid: Rigid flow [H, W, 2] and masks [H, W] of this source; None without depth and motion: every pixel is visible.
+      rigid: Rigid flow [H, W, 2] and masks [H, W] of this source; None without depth and motion.
       config: Choices of error and masks.
+      returning: Flow [H, W, 2] from the source to the target, where the two flows decide what is hidden. Without it and
+        without depth and motion every pixel is visible.
 
     Returns:
       A `FlowView`.
     """
-    warped, _ = geometry.warp_by_flow(source, flow)
+    warped, inside = geometry.warp_by_flow(source, flow)
+    everything = jnp.ones_like(inside)
+    if returning is not None and config.occlusion_rule == "forward_backward":
+        masks = geometry.OcclusionMasks(inside, everything, geometry.forward_backward_mask(flow, returning) | ~inside)
+    elif rigid is not None:
+        masks = rigid.masks
+    else:
+        masks = geometry.OcclusionMasks(everything, everything, everything)
+    view = compare(target, warped, masks, config)
+    if config.census:
+        view = view._replace(error=census_error(target, warped))
     if rigid is None:
-        everything = jnp.ones(target.shape[:2], bool)
-        return FlowView(compare(target, warped, geometry.OcclusionMasks(everything, everything, everything), config), None)
-    view = compare(target, warped, rigid.masks, config)
+        return FlowView(view, None)
     # Overlap is left out: where a surface shrinks it also hides pixels that are visible (Fig. 9), and the rigid flow must
     # not pull those away from what they show.
-    taught = ~(rigid.masks.edge & rigid.masks.blank)
+    taught = ~(masks.edge & masks.blank)
     if config.consistency_ltm == "photometric":
         taught &= losses.less_than_mean_mask(view.error, view.visible, config.less_than_mean_factor)
     elif config.consistency_ltm == "residual":
@@ -118,7 +135,12 @@ def view_by_flow(
 
 
 def flow_loss(
-    flows: chex.Array, target: chex.Array, sources: chex.Array, rigid: RigidView | None, config: FlowLossConfig
+    flows: chex.Array,
+    target: chex.Array,
+    sources: chex.Array,
+    rigid: RigidView | None,
+    config: FlowLossConfig,
+    returning: chex.Array | None = None,
 ) -> tuple[chex.Array, Diagnostics]:
     """Returns the flow objective of one snippet at one scale (paper eq. 14: eq. 10, 11 and 12).
 
@@ -128,6 +150,7 @@ def flow_loss(
       sources: Source images [S, H, W, 3] in [-1, 1].
       rigid: What depth and motion say; None without them, as in the row "Basic" of Table V.
       config: Weights and choices.
+      returning: Flows [S, H, W, 2] from the sources to the target, as `view_by_flow` takes them.
 
     Returns:
       The loss, and diagnostics: `reconstruction`, `consistency` and `smoothness`, each summed over the sources and not
@@ -135,12 +158,14 @@ def flow_loss(
       share of pixels that the rigid flow teaches, and `rigid_distance`, the mean distance from it in pixels over all.
     """
 
-    def one_source(flow, source, rigid):
-        view, taught = view_by_flow(flow, target, source, rigid, config)
+    def one_source(flow, source, rigid, returning):
+        view, taught = view_by_flow(flow, target, source, rigid, config, returning)
         terms = {
             "reconstruction": reconstruction_loss(view, config),
             "consistency": jnp.zeros(()),
-            "smoothness": losses.edge_aware_smoothness(flow, target),
+            "smoothness": losses.edge_aware_smoothness(
+                flow, target, order=config.smoothness_order, sharpness=config.smoothness_sharpness
+            ),
         }
         diagnostics = {**view_diagnostics(view), "flow_length": jnp.mean(_lengths(flow))}
         if rigid is not None:
@@ -149,7 +174,7 @@ def flow_loss(
         return terms, diagnostics
 
     # Mapped over the sources alone, so that what belongs to the target is computed once.
-    terms, diagnostics = jax.vmap(one_source)(flows, sources, rigid)
+    terms, diagnostics = jax.vmap(one_source)(flows, sources, rigid, returning)
     terms = jax.tree.map(jnp.sum, terms)
     loss = sum(getattr(config, name) * value for name, value in terms.items())
     return loss, jax.lax.stop_gradient({**terms, **jax.tree.map(jnp.mean, diagnostics)})
@@ -168,18 +193,33 @@ def flow_objective(
     Args:
       params: {"flow": ...}.
       batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1] at (t-1, t+1), `intrinsics` [B, 3, 3]; H and W
-        multiples of 64.
+        multiples of 64. Where the network is to see other colours than the losses compare, also `seen_target` and
+        `seen_sources`; `matches` [B, 2, N, 4] where flow is to follow corners; `corner` [2] where students are taught;
+        `shows_rigid` [B], whether the network is shown the rigid flow, where it is not always.
       snippet_geometry: Depth and motion of the batch by frozen networks; None without them.
       flow_net: The flow network.
       config: Weights and choices.
 
     Returns:
-      The loss, mean over the batch and summed over the network's six scales, and diagnostics: the three terms summed
+      The loss, mean over the batch and summed over the network's scales, and diagnostics: the three terms summed
       likewise, and the others of the finest scale.
     """
     target, sources = batch["target"], batch["sources"]
-    forward, backward, *_ = flow_net.apply({"params": params["flow"]}, target, [sources[:, 0], sources[:, 1]], train=True)
+    seen, seen_sources = batch.get("seen_target", target), batch.get("seen_sources", sources)
+    variables, returning = {"params": params["flow"]}, config.needs_returning_flow
+    shown = None
+    if config.shown_rigid > 0:
+        shown = snippet_flows(snippet_geometry, batch["intrinsics"], returning)
+        if "shows_rigid" in batch:
+            shown = jnp.where(batch["shows_rigid"][:, None, None, None, None], shown, jnp.nan)
+    forward, backward, *back = flow_net.apply(
+        variables, seen, [seen_sources[:, 0], seen_sources[:, 1]], train=True, returning=returning, rigid=shown
+    )
     scales = len(forward)
+    flows = [jnp.stack(pair, axis=1) for pair in zip(backward, forward, strict=True)]
+    returned = [None] * scales
+    if returning:
+        returned = [jax.lax.stop_gradient(jnp.stack(pair, axis=1)) for pair in zip(*back[::-1], strict=True)]
     if snippet_geometry is None:
         rigid = [None] * scales
     else:
@@ -187,17 +227,23 @@ def flow_objective(
         rigid = of_snippet(snippet_geometry, batch["intrinsics"])
 
     of_scales = []
-    for scale, to_sources in enumerate(zip(backward, forward, strict=True)):
+    for scale in range(scales):
         of_scale = config
         if scale and config.finest_only:
             of_scale = dataclasses.replace(config, consistency=0.0, smoothness=0.0)
-        of_snippets = jax.vmap(lambda *snippet, c=of_scale: flow_loss(*snippet, c))(
-            jnp.stack(to_sources, axis=1), mean_pool(target, 2**scale), mean_pool(sources, 2**scale), rigid[scale]
+        of_snippets = jax.vmap(lambda f, t, s, r, back, c=of_scale: flow_loss(f, t, s, r, c, back))(
+            flows[scale], mean_pool(target, 2**scale), mean_pool(sources, 2**scale), rigid[scale], returned[scale]
         )
         of_scales.append(jax.tree.map(jnp.mean, of_snippets))
     total = sum(loss for loss, _ in of_scales)
     terms = {name: sum(diagnostics[name] for _, diagnostics in of_scales) for name in TERMS}
-    return total, {**of_scales[0][1], **terms}
+    if config.matched_flow > 0:
+        terms["matched"] = jnp.mean(jax.vmap(jax.vmap(losses.distance_from_matches))(flows[0], batch["matches"]))
+        total += config.matched_flow * terms["matched"]
+    if config.students > 0:
+        terms["student"] = student_distance(flow_net, variables, seen, seen_sources, flows[0], returned[0], batch["corner"])
+        total += config.students * terms["student"]
+    return total, {**of_scales[0][1], **jax.lax.stop_gradient(terms)}
 
 
 def _lengths(flow: chex.Array) -> chex.Array:

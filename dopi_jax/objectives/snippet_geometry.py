@@ -7,8 +7,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from dopi_jax import losses
+from dopi_jax import geometry, losses
 from dopi_jax.models import DepthNet, PoseNet
+from dopi_jax.objectives.matched_motion import match_motions
 from dopi_jax.objectives.motion import predict_motion
 
 
@@ -26,6 +27,37 @@ class SnippetGeometry(NamedTuple):
     source_from_target: chex.Array
 
 
+def rigid_flows(disparity: chex.Array, poses: chex.Array, K: chex.Array) -> chex.Array:
+    """Returns the flows of points that stand still.
+
+    Args:
+      disparity: [N, H, W] of the images whose flows these are, positive.
+      poses: [N, 4, 4] from their cameras to the others.
+      K: Intrinsics [N, 3, 3].
+
+    Returns:
+      [N, H, W, 2] in pixels, without gradient.
+    """
+    return jax.lax.stop_gradient(jax.vmap(geometry.rigid_flow)(1 / disparity, K, poses))
+
+
+def snippet_flows(of_snippets: SnippetGeometry, K: chex.Array, returning: bool) -> chex.Array:
+    """Returns the rigid flows of snippets from the targets to the sources [B, 2, H, W, 2], or also back [B, 4, H, W, 2].
+
+    Args:
+      of_snippets: Depth and motion.
+      K: Intrinsics [B, 3, 3].
+      returning: Whether to return also the flows from the sources to the targets.
+    """
+    disparity, source_disparities, poses = of_snippets
+    of_source = jax.vmap(rigid_flows, (1, 1, None), 1)
+    flows = of_source(jnp.stack([disparity] * poses.shape[1], axis=1), poses, K)
+    if not returning:
+        return flows
+    back = of_source(source_disparities, jax.vmap(jax.vmap(geometry.invert_pose))(poses), K)
+    return jnp.concatenate([flows, back], axis=1)
+
+
 def predict_geometry(
     variables: Mapping[str, Any],
     target: chex.Array,
@@ -37,6 +69,7 @@ def predict_geometry(
     rotation: str,
     refinements: int,
     normalize: bool,
+    matches: chex.Array | None = None,
 ) -> SnippetGeometry:
     """Returns depth and motion of snippets, without gradient, by running statistics (D20).
 
@@ -50,6 +83,7 @@ def predict_geometry(
       rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
       refinements: Of the motion, as in `predict_motion`.
       normalize: Divide each disparity by its maximum: the unit of motion learnt from such disparities (D9).
+      matches: [B, 2, N, 4], as `match_motions` takes them, where motion is to follow them.
 
     Returns:
       `SnippetGeometry`.
@@ -60,4 +94,6 @@ def predict_geometry(
         disparities = losses.max_normalized_disparity(disparities)
     motion = {"pose_net": pose_net, "rotation": rotation, "refinements": refinements}
     poses = predict_motion(variables["pose"], target, sources, 1 / disparities[:, 0], K, **motion)
+    if matches is not None:
+        poses = match_motions(1 / disparities[:, 0], matches, K, poses).source_from_target
     return jax.lax.stop_gradient(SnippetGeometry(disparities[:, 0], disparities[:, 1:], poses))

@@ -35,6 +35,8 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
             seed=config.train.seed,
             colour_jitter=config.data.colour_jitter,
             splice=config.data.splice,
+            students=config.phase == "flow" and config.flow_loss.students > 0,
+            shown_rigid=config.flow_loss.shown_rigid,
         )
         gradient_of = jax.value_and_grad(objective, has_aux=True)
         (loss, (batch_stats, diagnostics)), gradient = gradient_of(state.params, state.batch_stats, state.frozen, batch)
@@ -98,7 +100,8 @@ def _flow_objective(config: Config):
         params, frozen = with_kernels_in(config.train.precision, (params, frozen))
         batch = batch | {"intrinsics": learned_intrinsics(frozen, batch["intrinsics"])}
         seen = batch["target"], batch["sources"], batch["intrinsics"]
-        geometry = geometry_of(frozen, *seen) if geometry_of else None
+        matches = batch["matches"] if config.flow_loss.matched_motion else None
+        geometry = geometry_of(frozen, *seen, matches=matches) if geometry_of else None
         loss, diagnostics = flow_objective(params, batch, geometry, flow_net=flow_net, config=config.flow_loss)
         return loss, (batch_stats, diagnostics)
 

@@ -106,14 +106,14 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
     if path is not None:
         stored, variables, _ = read_model(path)
     else:
-        also = f", a model file NAME.npz, or one of the shipped models ({', '.join(shipped_models())})"
-        stored, variables = _stored_config(folder, "init_from", config.init_from, "a run", also), None
-    if stored.phase != config.phase:
+        stored, variables = _stored_config(folder, "init_from", config.init_from, "a run", _or_a_model()), None
+    trained = ("flow",) if config.phase == "flow" else ("depth", "pose")
+    # A model may hold the networks of both phases.
+    if (not variables and stored.phase != config.phase) or (variables and not set(trained) <= variables.keys()):
         raise UserError(
-            f"config.init_from is {config.init_from!r}, a run of phase {stored.phase!r}, but the config trains phase "
+            f"config.init_from is {config.init_from!r}, which trained phase {stored.phase!r}, but the config trains phase "
             f"{config.phase!r}: name a run of the same phase; phase 2 takes phase 1 by config.depthpose"
         )
-    trained = ("flow",) if config.phase == "flow" else ("depth", "pose")
     for name in (*trained, "rotation"):
         found, wanted = getattr(stored.model, name), getattr(config.model, name)
         if found != wanted:
@@ -145,10 +145,21 @@ def _teachers(config: Config) -> tuple[dict[str, Any], int]:
             "config.depthpose is empty: phase 2 is taught by the depth and pose networks of a run of phase 1; name its "
             "folder with --config.depthpose=runs/NAME, or train the variant :basic, which needs none"
         )
-    folder = pathlib.Path(config.depthpose).expanduser()
-    stored = _stored_config(folder, "depthpose", config.depthpose, "a run of phase 1")
-    if stored.phase != "depthpose":
-        raise UserError(f"config.depthpose is {config.depthpose!r}, a run of phase {stored.phase!r}: name one of phase 1")
+    folder, of_file = pathlib.Path(config.depthpose).expanduser(), None
+    path = find_model_file(config.depthpose)
+    if path is not None:
+        stored, *of_file = read_model(path)
+        if not {"depth", "pose"} <= of_file[0].keys():
+            raise UserError(
+                f"config.depthpose is {config.depthpose!r}, a model of {', '.join(of_file[0])} alone: expected one with "
+                "depth and pose networks"
+            )
+    else:
+        stored = _stored_config(folder, "depthpose", config.depthpose, "a run of phase 1", _or_a_model())
+        if stored.phase != "depthpose":
+            raise UserError(
+                f"config.depthpose is {config.depthpose!r}, a run of phase {stored.phase!r}: name one of phase 1"
+            )
     for name in ("model.depth", "model.pose", "model.rotation", "loss.normalize_all_disparities"):
         section, field = name.split(".")
         found, wanted = (getattr(getattr(c, section), field) for c in (stored, config))
@@ -163,7 +174,14 @@ def _teachers(config: Config) -> tuple[dict[str, Any], int]:
             f"{config.data.intrinsics!r}: a focal length is learnt in phase 1, or in neither; name another run, or add "
             f"--config.data.intrinsics={stored.data.intrinsics}"
         )
-    return restore_variables(folder, stored)
+    if of_file is None:
+        return restore_variables(folder, stored)
+    variables, step = of_file
+    return {name: variables[name] for name in variables if name != "flow"}, step
+
+
+def _or_a_model() -> str:
+    return f", a model file NAME.npz, or one of the shipped models ({', '.join(shipped_models())})"
 
 
 def check_same_run(workdir: pathlib.Path, config: Config) -> None:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import zipfile
 
@@ -7,6 +8,7 @@ import pytest
 from dopi_jax.commands import evaluate_flow
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.config import Config
+from dopi_jax.data import tracking
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.formats import read_kitti_flow
 
@@ -20,15 +22,15 @@ def run(shared, tmp_path):
     return EvaluationRun(config, (shared / "data",), tmp_path, {}, 7)
 
 
-def to_the_right(target, sources):
+def to_the_right(target, sources, rigid):
     assert target.shape == (HEIGHT, WIDTH, 3) and sources.shape == (2, HEIGHT, WIDTH, 3)
     assert -1 <= target.min() and target.max() <= 1
     return np.tile([2.0, 0.0], (HEIGHT, WIDTH, 1))
 
 
-def nothing_moves(target, sources, intrinsics):
-    np.testing.assert_allclose(intrinsics[0, 0], 721.5377 * WIDTH / 1242)
-    return np.zeros((HEIGHT, WIDTH, 2)), np.zeros((HEIGHT, WIDTH), bool)
+def nothing_moves(target, sources, intrinsics, matches):
+    assert round(intrinsics[0, 0] * 1242 / WIDTH) in (707, 719, 722)
+    return np.zeros((2, HEIGHT, WIDTH, 2)), np.zeros((2, HEIGHT, WIDTH), bool)
 
 
 def test_tables_details_and_pictures(run, capsys):
@@ -38,16 +40,47 @@ def test_tables_details_and_pictures(run, capsys):
     results = json.loads((run.workdir / "evaluation/flow.json").read_text())
     still = results["baselines"]["no motion"]
     # 2 px of 208 are 12 px of 1242; the true motion of this scene is 9 px long on average.
-    (scene,) = kitti_flow.training_scenes(run.roots[0])
+    (scene,) = kitti_flow.training_scenes(run.roots)
     truth = scene.ground_truth()
     error = truth.flow[truth.valid] - [2 * 1242 / WIDTH, 0]
     assert results["dopi_jax, flow network"]["all"]["epe"] == pytest.approx(np.mean(np.hypot(*error.T)))
     assert results["dopi_jax, rigid flow"] == results["dopi_jax, composite"] == still
     assert still["all"]["pixels"] == still["noc"]["pixels"] + still["occ"]["pixels"]
     assert {path.name for path in (run.workdir / "evaluation").iterdir()} == {
-        "flow.txt", "flow.json", "flow.csv", "flow_000010.png"
+        "flow.txt", "flow.json", "flow.csv", "flow_2015_000010.png"
     }  # fmt: skip
     assert len((run.workdir / "evaluation/flow.csv").read_text().splitlines()) == 1 + 4 * 3
+
+
+def test_both_benchmarks_are_in_one_table_pair_by_pair_and_in_the_mean(run, shared, capsys):
+    with_more = dataclasses.replace(run, roots=(shared / "data", shared / "more"))
+    with pytest.warns(UserWarning, match="1 of 1 scenes .* have no frame 09"):
+        evaluate_flow.evaluate_flows(with_more, None, nothing_moves)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "no motion" in line]
+    listed = {row[0]: float(row[3]) for row in rows if row[0].startswith(("2012", "2015", "mean"))}
+    # As the data sets' own description has them.
+    assert listed == {
+        "2015_000010": 9.03, "2015_000003": 14.48, "2012_000074": 34.27, "2012_000151": 47.49, "mean": 26.32
+    }  # fmt: skip
+    results = json.loads((run.workdir / "evaluation/flow.json").read_text())
+    assert results["evaluated"] == 2
+    assert results["benchmarks"]["KITTI 2012"]["no motion"]["all"]["epe"] == pytest.approx(40.88, abs=0.01)
+
+
+def test_rigid_flow_follows_corners_where_the_config_asks_for_it(run):
+    seen = []
+
+    def looks_at_matches(target, sources, intrinsics, matches):
+        seen.append(matches)
+        return nothing_moves(target, sources, intrinsics, matches)
+
+    evaluate_flow.evaluate_flows(run, None, looks_at_matches)
+    run.config.prediction.matched_motion = True
+    evaluate_flow.evaluate_flows(run, None, looks_at_matches)
+    without, matches = seen
+    assert without is None and matches.shape == (2, tracking.CORNERS, 4)
+    found = matches[1][np.isfinite(matches[1]).all(1)]
+    assert len(found) > 100 and found[:, 0].max() <= WIDTH - 1 and found[:, 1].max() <= HEIGHT - 1
 
 
 def test_the_flow_network_alone_is_enough(run, capsys):

@@ -130,6 +130,19 @@ def test_one_image_has_depth_alone(models, folder, tmp_path):
     }  # fmt: skip
 
 
+def test_flow_is_asked_for_left_out_and_refused(models, folder, tmp_path, capsys, monkeypatch):
+    depth_alone = "--model", models / "depthpose.npz"
+    assert "has no flow network" in told(capsys, folder, "--out", tmp_path / "0", *depth_alone, "--flow")
+    run(folder, "--out", tmp_path / "1", "--model", models / "flow.npz", "--no-flow")
+    monkeypatch.setattr(predict, "_FLOW_FRAMES", 4)
+    capsys.readouterr()
+    run(folder, "--out", tmp_path / "2", "--model", models / "flow.npz")
+    assert "no flow of 5 frames, which would take long: --flow writes it" in capsys.readouterr().err
+    assert not (tmp_path / "1/flow").exists() and not (tmp_path / "2/flow").exists()
+    run(folder, "--out", tmp_path / "3", "--model", models / "flow.npz", "--flow")
+    assert len(list((tmp_path / "3/flow").iterdir())) == 4
+
+
 def test_flow_is_written_in_three_formats(models, folder, tmp_path):
     run(folder, "--out", tmp_path, "--model", models / "flow.npz")
     flow = cv2.readOpticalFlow(str(tmp_path / "flow/8.flo"))

@@ -9,7 +9,7 @@ import pytest
 
 from dopi_jax.errors import UserError
 from dopi_jax.models import FlowNet
-from dopi_jax.models.flow import velocity_costs
+from dopi_jax.models.flow_pyramid import velocity_costs
 
 # These tests run each program once or twice: compiling is what takes the time.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -77,7 +77,7 @@ def test_small_variant_has_under_a_million_parameters_all_shared():
     assert shapes(FlowNet(variant="small")) == shapes(FlowNet(variant="small", shared_pyramid=True))
 
 
-@pytest.mark.parametrize("variant", FlowNet.VARIANTS)
+@pytest.mark.parametrize("variant", ["back2future", "small"])
 @pytest.mark.parametrize("height, width", [(256, 832), (64, 128)])
 def test_scales_halve(variant, height, width):
     net = FlowNet(variant, occlusion_head=True)

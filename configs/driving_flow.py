@@ -1,0 +1,34 @@
+r"""Phase 2 of the model that comes with the package, `dopi_jax.load("driving")`: optical flow at 192x640, on five cameras.
+
+    python train.py --config configs/driving_flow.py --config.data.root=packed
+    python evaluate.py --task flow --workdir runs/driving_flow --config.data.root=DATA
+    python -m dopi_jax export runs/driving_flow --out driving.npz
+
+The prepared set is that of configs/driving_depthpose.py. The flow network "lite" matches pretrained features, and takes from
+the rigid flow of the shipped depth and motion what these do not tell; trained is what corrects the result. 800 steps take 40
+minutes on two CPU cores. What it reaches is in dopi_jax/weights/driving.md.
+"""
+
+from dopi_jax.config import Config, apply_flow_variant, config_beside
+
+_driving_config = config_beside(__file__, "driving_depthpose")
+
+
+def get_config(variant: str = "") -> Config:
+    """Returns the config of a row of Table V, each optionally with a preset."""
+    config = _driving_config()
+    config.name, config.phase = "driving_flow", "flow"
+    config.init_from, config.depthpose = "", "driving"
+    config.model.flow = "lite"
+    config.optimizer.learning_rate = 1e-3
+    config.train.batch_size = 2
+    config.train.steps = 600
+    config = apply_flow_variant(config, variant, default="full,modern")
+    loss = config.flow_loss
+    if loss.needs_depthpose:
+        loss.shown_rigid = 0.75
+        # The rigid flow is among the flows that the network chooses from: to be taught by it again adds nothing.
+        loss.consistency = 0.0
+        loss.occlusion_rule, loss.occlusion_tolerance = "depth_comparison", 0.15
+    loss.students = 0.0
+    return config
