@@ -31,4 +31,5 @@ def get_config(variant: str = "") -> Config:
         loss.consistency = 0.0
         loss.occlusion_rule, loss.occlusion_tolerance = "depth_comparison", 0.15
     loss.students = 0.0
+    config.prediction.motion_stereo = True
     return config

@@ -11,6 +11,7 @@ import numpy as np
 from dopi_jax import losses
 from dopi_jax.config import Config
 from dopi_jax.models import learned_intrinsics
+from dopi_jax.motion_stereo import refined_rigid_flows
 from dopi_jax.networks import build_geometry, build_networks
 from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_sources
 from dopi_jax.objectives.matched_motion import match_motions
@@ -118,7 +119,11 @@ def make_predict_rigid_flow(config: Config):
     ):
         of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.loss)[0])
         K = learned_intrinsics(variables, K)
-        views = of_snippet(geometry_of(variables, target, sources, K, matches=matches), K)
+        of_snippets = geometry_of(variables, target, sources, K, matches=matches)
+        views = of_snippet(of_snippets, K)
+        if config.prediction.motion_stereo:
+            disparity, _, poses = of_snippets
+            return refined_rigid_flows(disparity, target, sources, K, poses), views.masks.visible
         return views.flow, views.masks.visible
 
     return predict
@@ -141,15 +146,6 @@ def make_predict_flow(config: Config):
         return jnp.stack([backward[0], forward[0]], axis=1)
 
     return predict
-
-
-def resize_flows(flows: chex.Array, size: tuple[int, int]) -> chex.Array:
-    """Returns flows [B, S, h, w, 2] in pixels at another (height, width), in pixels of that."""
-    height, width = flows.shape[2:4]
-    if (height, width) == tuple(size):
-        return flows
-    zoom = jnp.array([size[1] / width, size[0] / height])
-    return jax.image.resize(flows, (*flows.shape[:2], *size, 2), "bilinear") * zoom
 
 
 def make_view_snippets(config: Config):

@@ -15,7 +15,8 @@ class Prediction:
       poses: float32 [N, 4, 4], from each camera to the first, translation in the unit of depth.
       flow: float32 [N-1, H, W, 2], from each frame to the next, in pixels.
       flow_back: float32 [N-1, H, W, 2], from each frame but the first to the one before it.
-      visible: bool [N-1, H, W], which pixels of each frame can be seen in the next.
+      visible: bool [N-1, H, W], which pixels of each frame can be seen in the next: by flow where there is flow, else by
+        depth and motion.
     """
 
     disparity: np.ndarray | None = None

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from dopi_jax import evaluation, losses, predict
+from dopi_jax import evaluation, geometry, losses, predict
 from dopi_jax.config import Config
 from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, snippet_input
@@ -21,8 +21,8 @@ from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.models.flow import PYRAMID_MULTIPLE
+from dopi_jax.motion_stereo import refined_rigid_flows, rigid_flows
 from dopi_jax.objectives.reconstruction import occlusion_masks
-from dopi_jax.objectives.snippet_geometry import rigid_flows
 from dopi_jax.prediction import FramePrediction, Prediction
 
 _MULTIPLE = 32  # of height and width
@@ -47,6 +47,7 @@ class Model:
         self._predict_disparity = predict.make_predict_disparity(config)
         self._predict_poses = predict.make_predict_poses(config)
         self._predict_flow = predict.make_predict_flow(config)
+        self._rigid_flow = jax.jit(refined_rigid_flows if config.prediction.motion_stereo else rigid_flows)
         self._visible = jax.jit(jax.vmap(functools.partial(_visible, config)))
 
     def __call__(self, frames: np.ndarray, K: np.ndarray | None = None, *, flow: bool = True) -> Prediction:
@@ -80,8 +81,9 @@ class Model:
             found["poses"] = evaluation.chain(to_next).astype(np.float32)
             found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
         if flow and "flow" in self.variables and len(frames) > 1:
-            rigid = self._rigid_flows(disparity, to_next, K) if self._shows_rigid else None
-            found["flow"], found["flow_back"] = self._flows(frames, seen, rigid)
+            rigid = self._rigid_flows(disparity, seen, to_next, K) if self._shows_rigid else None
+            found["flow"], found["flow_back"] = self._flows(seen, rigid, size)
+            found["visible"] = _in_batches(lambda i: _seen_by_flow(found["flow"][i], found["flow_back"][i]), len(frames) - 1)
         return Prediction(**found)
 
     def stream(
@@ -163,34 +165,31 @@ class Model:
             to_next[1:-1, :3, 3] *= np.sqrt(lengths[1:, 0] / np.maximum(lengths[:-1, 1], 1e-12))[:, None]
         return to_next
 
-    def _flows(self, frames: np.ndarray, seen: np.ndarray, rigid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _flows(self, seen: np.ndarray, rigid: np.ndarray | None, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """The flows [N-1, H, W, 2] from each frame to the next, and from each but the first to the one before."""
-        size, zoom = frames.shape[1:3], self.config.prediction.flow_zoom
-        seen_size = seen.shape[1:3]
-        if self.config.model.flow == "lite" and zoom != 1:
-            seen_size = tuple(round(zoom * side) for side in seen_size)
-            seen = np.stack([_resized(frame, seen_size) for frame in frames])
 
-        def flows_of(places: np.ndarray) -> np.ndarray:
-            shown = None if rigid is None else predict.resize_flows(rigid[places], seen_size)
-            found = predict.resize_flows(self._predict_flow(self.variables, *snippet_input(seen, places), shown), size)
-            return np.asarray(found)
+        def flows_of(places: np.ndarray) -> jax.Array:
+            return self._predict_flow(self.variables, *snippet_input(seen, places), None if rigid is None else rigid[places])
 
-        flow = _in_batches(flows_of, len(frames))
-        return flow[:-1, 1], flow[1:, 0]
+        flow = _in_batches(flows_of, len(seen)) * np.float32([size[1] / seen.shape[2], size[0] / seen.shape[1]])
+        to_next, to_previous = (np.stack([_resized(f, size) for f in flows]) for flows in (flow[:-1, 1], flow[1:, 0]))
+        return to_next, to_previous
 
     @property
     def _shows_rigid(self) -> bool:
         return self.config.flow_loss.shown_rigid > 0 and {"depth", "pose"} <= self.variables.keys()
 
-    def _rigid_flows(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray) -> np.ndarray:
+    def _rigid_flows(self, disparity: np.ndarray, seen: np.ndarray, to_next: np.ndarray, K: np.ndarray) -> np.ndarray:
         """The rigid flows [N, 2, h, w, 2] of every frame to the one before and to the next; 0 at the video's ends."""
         still = np.eye(4)[None]
         to_previous = np.concatenate([still, np.linalg.inv(to_next)])
         poses = np.stack([to_previous, np.concatenate([to_next, still])], axis=1).astype(np.float32)
         Ks = np.tile(np.asarray(learned_intrinsics(self.variables, K[None])[0]), (_BATCH, 1, 1))
-        of_both = jax.jit(jax.vmap(rigid_flows, (None, 1, None), 1))
-        return _in_batches(lambda i: of_both(disparity[i], poses[i], Ks), len(disparity))
+
+        def flows_of(places: np.ndarray) -> jax.Array:
+            return self._rigid_flow(disparity[places], *snippet_input(seen, places), Ks, poses[places])
+
+        return _in_batches(flows_of, len(disparity))
 
     def _visibility(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         K = np.asarray(learned_intrinsics(self.variables, K[None])[0])
@@ -266,6 +265,14 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.ndim == 3 and image.dtype != np.uint8:
         return np.stack([_resized(np.ascontiguousarray(channel), size) for channel in np.moveaxis(image, -1, 0)], axis=-1)
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+@jax.jit
+@jax.vmap
+def _seen_by_flow(flow: jax.Array, flow_back: jax.Array) -> jax.Array:
+    """Which pixels [H, W] of a frame some pixel of the next one flows to, and that stay inside (docs/occlusion.md)."""
+    _, inside = geometry.warp_by_flow(flow, flow)
+    return geometry.range_map_mask(flow_back) & inside
 
 
 def _visible(

@@ -196,18 +196,26 @@ def test_flow_sees_the_rigid_flow_of_depth_and_motion(model_of_both_phases, fram
         assert np.mean(np.abs(got - want).max(-1) < 0.05) > 0.98
 
 
-def test_flow_can_be_left_out_and_be_seen_larger(model_of_both_phases, frames):
+def test_flow_can_be_left_out(model_of_both_phases, frames):
     model = model_of_both_phases
     without = model(frames[:2], K, flow=False)
     assert without.flow is None and without.depth is not None
-    zoomed = copy.deepcopy(model.config)
-    zoomed.prediction.flow_zoom = 1.5
+
+
+def test_flow_is_in_pixels_of_the_frames(model_of_both_phases, frames):
+    wide = np.repeat(frames[0], 2, axis=1)
+    moved = np.stack([wide, np.roll(wide, 12, axis=1)])
+    found = model_of_both_phases(moved, K)
+    assert found.flow.shape == found.flow_back.shape == (1, HEIGHT, 2 * WIDTH, 2)
+    np.testing.assert_allclose(np.median(found.flow, axis=(0, 1, 2)), [12, 0], atol=2.5)
+
+
+def test_the_rigid_flow_may_be_of_refined_depth(model_of_both_phases, frames):
+    config = copy.deepcopy(model_of_both_phases.config)
+    config.prediction.motion_stereo = True
     moved = np.stack([frames[0], np.roll(frames[0], 6, axis=1)])
-    for seen_by in (model, Model(zoomed, model.variables, 0)):
-        found = seen_by(moved, K)
-        assert found.flow.shape == found.flow_back.shape == (1, HEIGHT, WIDTH, 2)
-        # Whatever size the network sees, flow is in pixels of the frames.
-        np.testing.assert_allclose(np.median(found.flow, axis=(0, 1, 2)), [6, 0], atol=1.5)
+    found = Model(config, model_of_both_phases.variables, 0)(moved, K)
+    np.testing.assert_allclose(np.median(found.flow, axis=(0, 1, 2)), [6, 0], atol=1.5)
 
 
 def test_unknown_intrinsics_are_guessed_aloud(model, frames):

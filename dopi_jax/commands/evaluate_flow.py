@@ -166,25 +166,12 @@ def _predict(
             matches = None if found is None else found[0]
         rigid, visible = predict_rigid(target, sources, scene.snippet.intrinsics_at(run.image_size), matches)
     if predict_flow:
-        flows[_FLOW] = predict_flow(*_at_flow_size(run, scene, target, sources, rigid))
+        flows[_FLOW] = predict_flow(target, sources, rigid)
     if predict_rigid:
         flows[_RIGID] = rigid[1]
         if predict_flow:
             flows[_COMPOSITE] = evaluation.composite_flow(flows[_FLOW], rigid[1], visible[1])
     return {label: evaluation.resize_flow(flow, shape) for label, flow in flows.items()}
-
-
-def _at_flow_size(
-    run: EvaluationRun, scene: FlowScene, target: np.ndarray, sources: np.ndarray, rigid: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """What the flow network sees: larger frames, where the config says so."""
-    zoom = run.config.prediction.flow_zoom
-    if run.config.model.flow != "lite" or zoom == 1:
-        return target, sources, rigid
-    size = tuple(round(zoom * side) for side in run.image_size)
-    previous, target, following = network_input(np.stack([read_image(path, size) for path in scene.snippet.frames]))
-    rigid = None if rigid is None else np.asarray(predict.resize_flows(rigid[None], size))[0]
-    return target, np.stack([previous, following]), rigid
 
 
 def _flow_predictor(run: EvaluationRun) -> FlowPredictor | None:

@@ -57,8 +57,6 @@ def check(config: Config) -> None:
     for name, value in positive.items():
         if not 0 < value < math.inf and name != "train.seed":  # NaN too
             raise UserError(f"config.{name} is {value}: expected more than 0")
-    if not 0.25 <= config.prediction.flow_zoom <= 8:
-        raise UserError(f"config.prediction.flow_zoom is {config.prediction.flow_zoom}: expected a factor, from 0.25 to 8")
     if not 0 <= config.flow_loss.shown_rigid <= 1:
         raise UserError(f"config.flow_loss.shown_rigid is {config.flow_loss.shown_rigid}: expected a share, from 0 to 1")
     shares = {"train.average": config.train.average, "data.colour_jitter": config.data.colour_jitter}

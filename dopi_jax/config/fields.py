@@ -178,7 +178,8 @@ class PredictionConfig:
     # frames of any shape are resized to as many pixels as in training, without stretching them; else to height x width
     keep_aspect: bool = False
     matched_motion: bool = False  # motion is fitted to corners followed from frame to frame, the networks give its scale
-    flow_zoom: float = 1.0  # flow network "lite" sees frames that are so many times as large as those of training
+    # the rigid flow that network "lite" looks at is of depth that the other image makes better, see dopi_jax.motion_stereo
+    motion_stereo: bool = False
 
 
 @dataclass

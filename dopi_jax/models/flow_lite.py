@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dopi_jax.fusion import fuse_flows
 from dopi_jax.models.cost_volume import costs_around, displacements, normalised, window_mean
 from dopi_jax.models.efficientnet import EfficientNetLite0
+from dopi_jax.models.fusion import fuse_flows
 from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like, upsample_bilinear
 
 STRIDES = (16, 8, 4)  # of the levels of matching, coarse to fine
@@ -17,7 +17,6 @@ WINDOW = 5  # cells on a side, over which correlations are averaged before that 
 REFINE_LOOKS = 3
 COST_CHANNELS, CONTEXT_CHANNELS, HIDDEN_CHANNELS, STATE_CHANNELS = 48, 32, 64, 48
 COST_GAIN, FAR = 5.0, 10.0  # bring correlations and cells to about 1
-TRUST = -3.0  # of the refinement in the match, at first, before the sigmoid
 NEIGHBOURS = 9  # cells whose corrections a pixel's is a mean of
 
 
@@ -111,7 +110,7 @@ def expected_step(costs: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 class Refinement(nn.Module):
-    """Corrects a flow by what can be seen around it; it starts by leaving it nearly as it is."""
+    """Corrects a flow by what can be seen around it; untrained it leaves it as it is."""
 
     @nn.compact
     def __call__(self, here: jax.Array, there: jax.Array, flow: jax.Array) -> jax.Array:
@@ -134,7 +133,7 @@ class Refinement(nn.Module):
             x = jnp.concatenate([nn.relu(of_costs(COST_GAIN * costs)), *around, *still, state], axis=-1)
             state = jnp.tanh(conv2(nn.leaky_relu(conv1(x), 0.1)))
             out = output(state)
-            cells += nn.sigmoid(TRUST + out[..., :1]) * step + out[..., 1:]
+            cells += out[..., :1] * step + out[..., 1:]
         logits = conv(NEIGHBOURS * stride**2, 1, kernel_init=NEAR_ZERO, last=True, name="shares")(state)
         return flow + upsample_by_shares(cells - start, logits, stride)[:, :height, :width]
 

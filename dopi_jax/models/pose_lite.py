@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from dopi_jax.models.cost_volume import displacement_moments, expected_displacement
+from dopi_jax.models.cost_volume import displacement_moments, expected_displacement, normalised
 from dopi_jax.models.efficientnet import EfficientNetLite0
 from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like
 from dopi_jax.models.motion_symmetry import costs_in_all_ways, mean_of_all_ways
@@ -53,18 +53,3 @@ def halved(images: jax.Array) -> jax.Array:
     batch, height, width, channels = images.shape
     cells = images[:, : height // 2 * 2, : width // 2 * 2].reshape(batch, height // 2, 2, width // 2, 2, channels)
     return jnp.mean(cells, axis=(2, 4))
-
-
-def normalised(features: jax.Array) -> jax.Array:
-    """Returns features whose products are correlations.
-
-    Args:
-      features: [B, H, W, C].
-
-    Returns:
-      The same shape: every channel of zero mean and unit variance over the image, and then every cell over the channels.
-    """
-    for axes in ((1, 2), -1):
-        centred = features - jnp.mean(features, axis=axes, keepdims=True)
-        features = centred / jnp.sqrt(jnp.mean(centred**2, axis=axes, keepdims=True) + 1e-6)
-    return features

@@ -27,20 +27,6 @@ class SnippetGeometry(NamedTuple):
     source_from_target: chex.Array
 
 
-def rigid_flows(disparity: chex.Array, poses: chex.Array, K: chex.Array) -> chex.Array:
-    """Returns the flows of points that stand still.
-
-    Args:
-      disparity: [N, H, W] of the images whose flows these are, positive.
-      poses: [N, 4, 4] from their cameras to the others.
-      K: Intrinsics [N, 3, 3].
-
-    Returns:
-      [N, H, W, 2] in pixels, without gradient.
-    """
-    return jax.lax.stop_gradient(jax.vmap(geometry.rigid_flow)(1 / disparity, K, poses))
-
-
 def snippet_flows(of_snippets: SnippetGeometry, K: chex.Array, returning: bool) -> chex.Array:
     """Returns the rigid flows of snippets from the targets to the sources [B, 2, H, W, 2], or also back [B, 4, H, W, 2].
 
@@ -50,12 +36,12 @@ def snippet_flows(of_snippets: SnippetGeometry, K: chex.Array, returning: bool) 
       returning: Whether to return also the flows from the sources to the targets.
     """
     disparity, source_disparities, poses = of_snippets
-    of_source = jax.vmap(rigid_flows, (1, 1, None), 1)
-    flows = of_source(jnp.stack([disparity] * poses.shape[1], axis=1), poses, K)
-    if not returning:
-        return flows
-    back = of_source(source_disparities, jax.vmap(jax.vmap(geometry.invert_pose))(poses), K)
-    return jnp.concatenate([flows, back], axis=1)
+    of_sources = jax.vmap(jax.vmap(geometry.rigid_flow, (0, None, 0)))
+    flows = of_sources(jnp.stack([1 / disparity] * poses.shape[1], axis=1), K, poses)
+    if returning:
+        back = of_sources(1 / source_disparities, K, jax.vmap(jax.vmap(geometry.invert_pose))(poses))
+        flows = jnp.concatenate([flows, back], axis=1)
+    return jax.lax.stop_gradient(flows)
 
 
 def predict_geometry(

@@ -57,7 +57,7 @@ def test_untrained_it_finds_how_a_texture_moves_in_all_directions():
     forward, backward, from_next, from_previous = applied(returning=True)(variables(), *snippet())
     for (flow,), shift in zip((forward, backward, from_next, from_previous), (SHIFT, -SHIFT, -SHIFT, SHIFT), strict=True):
         np.testing.assert_allclose(np.median(inner(flow), axis=(0, 1)), shift, atol=1)
-        assert np.mean(np.linalg.norm(inner(flow) - shift, axis=-1) < 2) > 0.8
+        assert np.mean(np.linalg.norm(inner(flow) - shift, axis=-1) < 2) > 0.7
 
 
 def test_what_returns_is_the_flow_of_the_pair_turned_round():

@@ -8,8 +8,16 @@ from dopi_jax import geometry
 from dopi_jax.census import census_error
 from dopi_jax.models.cost_volume import window_mean
 
-WINDOW = 9  # pixels on a side, over which errors are averaged: single pixels match anywhere
-ADVANTAGE = 0.03  # of the rigid flow, in census error: where nothing can be told, things stand still
+WINDOW = 15  # pixels on a side, over which errors are averaged: single pixels match anywhere
+ADVANTAGE = 0.06  # of the rigid flow, in census error: where nothing can be told, things stand still
+
+
+def mean_inside(error: chex.Array, inside: chex.Array, side: int) -> chex.Array:
+    """Returns an error [H, W] averaged over squares, of which what is inside the other image counts; 1 where it is not."""
+    seen = inside.astype(jnp.float32)
+    sums = window_mean(jnp.stack([error * seen, seen], axis=-1)[None], side)[0]
+    # What leaves the image is no better than what looks wrong everywhere.
+    return jnp.where(inside, sums[..., 0] / jnp.maximum(sums[..., 1], 1e-6), 1.0)
 
 
 def fuse_flows(rigid: chex.Array, others: chex.Array, target: chex.Array, source: chex.Array) -> chex.Array:
@@ -31,11 +39,9 @@ def fuse_flows(rigid: chex.Array, others: chex.Array, target: chex.Array, source
 
     def error_of(flow: chex.Array) -> tuple[chex.Array, chex.Array]:
         warped, inside = geometry.warp_by_flow(source, flow)
-        # What leaves the image is no better than what looks wrong everywhere.
-        return jnp.where(inside, census_error(target, warped), 1.0), inside
+        return mean_inside(census_error(target, warped), inside, WINDOW), inside
 
     errors, inside = jax.vmap(error_of)(candidates)
-    errors = window_mean(errors[..., None], WINDOW)[..., 0]
-    errors = jnp.where(inside, errors, 1.0).at[0].add(-ADVANTAGE)
+    errors = errors.at[0].add(-ADVANTAGE)
     best = jnp.where(inside[0], jnp.argmin(errors, axis=0), 0)
     return jnp.take_along_axis(candidates, best[None, ..., None], axis=0)[0]

@@ -1,9 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-from dopi_jax.fusion import WINDOW, fuse_flows
 from dopi_jax.geometry import bilinear_sample, pixel_grid
 from dopi_jax.models.cost_volume import window_mean
+from dopi_jax.models.fusion import WINDOW, fuse_flows
 
 HEIGHT, WIDTH = 40, 60
 

@@ -1,0 +1,96 @@
+"""Depth made better by a second view: with the motion known, a pixel's place in the other image tells how far it is.
+
+A network's depth is the start. Along the line on which a pixel can be seen in the other image, the place is taken where the
+images around it look most alike: a plane sweep (Collins, CVPR 1996) over factors on the disparity, by census error.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from dopi_jax import geometry
+from dopi_jax.census import census_error
+from dopi_jax.models.cost_volume import window_mean
+from dopi_jax.models.fusion import mean_inside
+
+FACTORS = 25  # tried, evenly in their logarithms
+SPAN = 1.2  # of the logarithms, both ways
+CENSUS_RADIUS = 1  # pixels; the averages look farther
+WINDOW = 15  # pixels on a side, over which errors are averaged
+PRIOR = 0.08  # error of a factor e: what cannot be told stays as it is
+SPREAD = 5  # a pixel that leaves the image takes its factor from within a square of one such part of the width
+
+
+def refine_disparity(
+    disparity: chex.Array, target: chex.Array, source: chex.Array, K: chex.Array, source_from_target: chex.Array
+) -> chex.Array:
+    """Returns a disparity by which the source, warped to the target, looks more like it.
+
+    Args:
+      disparity: Target disparity [H, W], positive.
+      target: Target image [H, W, 3] in [-1, 1].
+      source: Source image [H, W, 3] in [-1, 1].
+      K: Intrinsics [3, 3].
+      source_from_target: Pose [4, 4], translation in the unit of 1 / disparity; it must be right to a pixel or so.
+
+    Returns:
+      Disparity [H, W], without gradient. What moves by itself gets the disparity by which a thing that stands still would
+      move so, where there is one.
+    """
+    disparity, target, source, K, pose = jax.lax.stop_gradient((disparity, target, source, K, source_from_target))
+    logs = jnp.linspace(-SPAN, SPAN, FACTORS)
+
+    def error_of(log: chex.Array) -> chex.Array:
+        warped, inside = geometry.warp_by_depth(source, 1 / (disparity * jnp.exp(log)), K, pose)
+        return mean_inside(census_error(target, warped, CENSUS_RADIUS), inside, WINDOW) + PRIOR * jnp.abs(log)
+
+    errors = jax.lax.map(error_of, logs)
+    best = jnp.argmin(errors, axis=0)
+    log = logs[best] + (logs[1] - logs[0]) * _between(errors, best)
+    _, inside = geometry.warp_by_depth(source, 1 / disparity, K, pose)
+    # What is outside cannot be compared; its neighbours inside are of the same road or house.
+    seen = inside.astype(jnp.float32)
+    side = disparity.shape[1] // SPREAD // 2 * 2 + 1
+    sums = window_mean(jnp.stack([log * seen, seen], axis=-1)[None], side)[0]
+    around = sums[..., 0] / jnp.maximum(sums[..., 1], 1e-6)
+    return disparity * jnp.exp(jnp.where(inside, log, around))
+
+
+def rigid_flows(
+    disparity: chex.Array, target: chex.Array, sources: chex.Array, K: chex.Array, poses: chex.Array
+) -> chex.Array:
+    """Returns the rigid flows of snippets by a disparity as it is; arguments and result as of `refined_rigid_flows`."""
+    del target, sources
+    of_sources = jax.vmap(jax.vmap(geometry.rigid_flow, (None, None, 0)))
+    return jax.lax.stop_gradient(of_sources(1 / disparity, K, poses))
+
+
+def refined_rigid_flows(
+    disparity: chex.Array, target: chex.Array, sources: chex.Array, K: chex.Array, poses: chex.Array
+) -> chex.Array:
+    """Returns the rigid flows of snippets, by a disparity that each source refines for itself.
+
+    Args:
+      disparity: Of the targets [B, H, W], positive.
+      target: Images [B, H, W, 3] in [-1, 1].
+      sources: Images [B, S, H, W, 3] in [-1, 1].
+      K: Intrinsics [B, 3, 3].
+      poses: `source_from_target` [B, S, 4, 4].
+
+    Returns:
+      [B, S, H, W, 2] in pixels, without gradient.
+    """
+
+    def of_source(disparity, target, source, K, pose):
+        return geometry.rigid_flow(1 / refine_disparity(disparity, target, source, K, pose), K, pose)
+
+    of_snippet = jax.vmap(of_source, (None, None, 0, None, 0))
+    return jax.lax.stop_gradient(jax.vmap(of_snippet)(disparity, target, sources, K, poses))
+
+
+def _between(errors: chex.Array, best: chex.Array) -> chex.Array:
+    """Where between the factors [N, H, W] a parabola through the best one [H, W] and its neighbours is least, in steps."""
+    middle = jnp.clip(best, 1, len(errors) - 2)
+    before, at, after = (jnp.take_along_axis(errors, (middle + step)[None], axis=0)[0] for step in (-1, 0, 1))
+    step = (before - after) / (2 * jnp.maximum(before - 2 * at + after, 1e-6))
+    return jnp.where(best == middle, jnp.clip(step, -0.5, 0.5), 0.0)

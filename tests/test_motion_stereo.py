@@ -1,0 +1,60 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dopi_jax import geometry
+from dopi_jax.motion_stereo import refine_disparity, refined_rigid_flows, rigid_flows
+
+HEIGHT, WIDTH = 48, 96
+K = jnp.array([[80.0, 0, 47.5], [0, 80.0, 23.5], [0, 0, 1]])
+# The camera moves a quarter of a unit to the right: what is d units away moves 20 / d pixels to the left.
+POSE = jnp.eye(4).at[0, 3].set(-0.25)
+
+
+def views(depth):
+    """A texture that a camera sees at a depth, and the same seen by the other camera."""
+    rng = np.random.default_rng(0)
+    texture = jax.image.resize(jnp.asarray(rng.uniform(-1, 1, (24, 96, 3)), jnp.float32), (HEIGHT, 2 * WIDTH, 3), "cubic")
+    source = texture[:, WIDTH // 2 : WIDTH // 2 + WIDTH]
+    places = geometry.pixel_grid(HEIGHT, WIDTH) + geometry.rigid_flow(depth, K, POSE) + jnp.array([WIDTH // 2, 0.0])
+    return geometry.bilinear_sample(texture, places)[0], source
+
+
+def test_a_wrong_depth_is_put_right_where_the_other_image_shows_it():
+    true = jnp.full((HEIGHT, WIDTH), 2.5)  # 8 pixels
+    target, source = views(true)
+    for factor in (0.6, 1.0, 1.5):
+        refined = refine_disparity(factor / true, target, source, K, POSE)
+        np.testing.assert_allclose(np.median(refined * true), 1, atol=0.03)
+        assert np.mean(np.abs(refined[:, 16:-8] * true[:, 16:-8] - 1) < 0.1) > 0.95
+    # The left 8 columns leave the image; they follow the pixels beside them.
+    refined = refine_disparity(1.5 / true, target, source, K, POSE)
+    assert 1 < np.median(refined[:, :6] * true[:, :6]) < 1.3
+
+
+def test_two_depths_beside_each_other():
+    true = jnp.where(jnp.arange(WIDTH) < WIDTH // 2, 5.0, 2.5) * jnp.ones((HEIGHT, 1))
+    target, source = views(true)
+    refined = refine_disparity(jnp.full((HEIGHT, WIDTH), 1 / 3.5), target, source, K, POSE)
+    for columns in (slice(12, 38), slice(58, 88)):
+        np.testing.assert_allclose(np.median(refined[:, columns] * true[:, columns]), 1, atol=0.05)
+
+
+def test_what_cannot_be_told_stays():
+    grey = jnp.zeros((HEIGHT, WIDTH, 3))
+    disparity = jnp.asarray(np.random.default_rng(1).uniform(0.2, 0.5, (HEIGHT, WIDTH)), jnp.float32)
+    inner = slice(24, -16)
+    np.testing.assert_allclose(refine_disparity(disparity, grey, grey, K, POSE)[:, inner], disparity[:, inner], rtol=1e-4)
+    target, _ = views(1 / disparity)
+    unmoved = refine_disparity(disparity, target, target, K, jnp.eye(4))
+    np.testing.assert_allclose(unmoved, disparity, rtol=0.06)
+
+
+def test_rigid_flows_of_snippets_with_and_without():
+    true = jnp.full((HEIGHT, WIDTH), 2.5)
+    target, source = views(true)
+    batch = (1.4 / true)[None], target[None], jnp.stack([source, target])[None], K[None], jnp.stack([POSE, jnp.eye(4)])[None]
+    plain, refined = rigid_flows(*batch), refined_rigid_flows(*batch)
+    np.testing.assert_allclose(plain[0, 0, ..., 0], -8 * 1.4, rtol=1e-5)
+    np.testing.assert_allclose(np.median(refined[0, 0, ..., 0]), -8, atol=0.3)
+    np.testing.assert_allclose(refined[0, 1], 0, atol=1e-4)
