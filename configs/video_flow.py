@@ -1,24 +1,24 @@
-r"""Phase 2 on one's own footage: the small flow network at 192x320, taught by a run of configs/video_depthpose.py.
+r"""Phase 2 on one's own footage: the flow network "lite" at 192x352, taught by a run of configs/video_depthpose.py.
 
     python train.py --config configs/video_flow.py --config.data.root=walk.mp4 \
         --config.depthpose=runs/video_depthpose
 
-Camera (--config.data.intrinsics=learned too), stride and size as there; other sizes must be multiples of 64, because the
-flow network takes these.
+Camera (--config.data.intrinsics=learned too), stride and size as there. Without --config.depthpose the shipped depth and
+motion teach. `dopi-jax video` and `dopi-jax predict --flow` need no such training.
 """
 
 from dopi_jax.config import Config, config_beside
 
-_small_config = config_beside(__file__, "kitti_flow_small")
+_driving_config = config_beside(__file__, "driving_flow")
 
 
 def get_config(variant: str = "") -> Config:
-    """Returns the config of a row of Table V."""
-    config = _small_config(variant)
-    config.name = config.name.replace("kitti_flow_small", "video_flow")
-    config.data.height, config.data.width = 192, 320
+    """Returns the config of a row of Table V, each optionally with a preset."""
+    config = _driving_config(variant)
+    config.name = config.name.replace("driving_flow", "video_flow")
+    config.init_from = "driving"
+    config.data.height, config.data.width = 192, 352
     config.data.train = ("images:all[:90%]", "video:all[:90%]")
     config.data.validation = ("images:all[90%:]", "video:all[90%:]")
     config.data.pose_test = ()
-    config.model.depth = config.model.pose = "lite"
     return config

@@ -277,6 +277,7 @@ def lite_network_and_batch():
         "corner": jnp.array([3, 7]),
     }
     variables = jax.jit(lambda: net.init(jax.random.key(0, impl="rbg"), frames[:, 1], [frames[:, 0], frames[:, 2]]))()
+    variables["params"]["refine"]["output"]["kernel"] += 0.01  # untrained, nothing before it has a gradient
     disparity = 0.2 + 0.1 * jax.random.uniform(jax.random.key(4), (2, 3, 64, 96))
     poses = jax.vmap(jax.vmap(geometry.pose_from_vector))(0.05 * jax.random.normal(jax.random.key(5), (2, 2, 6)))
     return net, {"flow": variables["params"]}, batch, SnippetGeometry(disparity[:, 0], disparity[:, 1:], poses)

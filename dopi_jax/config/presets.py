@@ -107,10 +107,11 @@ def _modernise_flow(config: Config) -> None:
     loss = config.flow_loss
     loss.census = True
     loss.less_than_mean = False
-    if loss.occlusion:
-        loss.occlusion_rule = "forward_backward"
     loss.smoothness, loss.smoothness_order, loss.smoothness_sharpness = 0.4, 2, 75.0
-    loss.students = 0.3
+    if config.model.flow == "lite":  # the others predict no flow back from the sources
+        loss.students = 0.3
+        if loss.occlusion:
+            loss.occlusion_rule = "forward_backward"
     loss.matched_flow = 0.1
     loss.matched_motion = True
     config.data.colour_jitter = 0.2

@@ -131,3 +131,26 @@ def test_a_folder_belongs_to_one_phase_and_one_teacher(command, trained, trained
     assert said.status == 1 and "holds a run with phase = 'depthpose', but the config asks for 'flow'" in said.err
     said = command("train", *trained_flow.arguments, "--config.depthpose=another")
     assert said.status == 1 and "but the config asks for 'another'" in said.err
+
+
+def test_the_flow_network_of_the_shipped_model_trains_beside_its_depth_and_motion(command, tiny_kitti, tmp_path):
+    """configs/driving_flow.py as it is, but for size and data; then its flow is evaluated beside its rigid flow."""
+    run = f"--workdir={tmp_path / 'run'}", f"--config.data.root={tiny_kitti}"
+    said = command(
+        "train",
+        "--config=configs/driving_flow.py",
+        *run,
+        "--config.data.height=64",
+        "--config.data.width=96",
+        "--config.data.train=kitti_odometry:03",
+        "--config.data.validation=kitti_raw:eigen_val",
+        "--config.train.validation_batches=1",
+        "--config.train.batch_size=4",
+        "--config.train.steps=2",
+    )
+    assert said.status == 0, said.err
+    said = command("evaluate", "--task=flow", *run)
+    assert said.status == 0, said.err
+    assert "dopi_jax, flow network" in said.out and "dopi_jax, rigid flow" in said.out
+    said = command("train", "--config=configs/kitti_flow_small.py", *run, "--config.depthpose=nowhere.npz")
+    assert said.status == 1

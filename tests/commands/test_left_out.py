@@ -52,7 +52,7 @@ def test_reasons_are_kept_and_told(capsys):
 # --- Flow -----------------------------------------------------------------------------------------------------------
 
 
-def nothing_moves(target, sources):
+def nothing_moves(target, sources, rigid):
     return np.zeros((*SIZE, 2))
 
 

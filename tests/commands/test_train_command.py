@@ -20,7 +20,7 @@ from dopi_jax.training import restore_variables
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
-PRESETS = {"depthpose": ("", ",released", ",modern"), "flow": ("", ",released")}
+PRESETS = {"depthpose": ("", ",released", ",modern"), "flow": ("", ",released", ",modern")}
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
