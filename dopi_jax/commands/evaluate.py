@@ -1,6 +1,7 @@
 """`python evaluate.py --task depth|pose|flow|occlusion`: a run's trained networks measured by the paper's protocols."""
 
 import dataclasses
+import pathlib
 
 from absl import flags
 
@@ -15,6 +16,7 @@ _RUN_OF_TASK = {"flow": "kitti_flow"}  # where another than the default config's
 _TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(TASKS)}.")
 _SUBMISSION = flags.DEFINE_bool("write-submission", False, "With --task flow: write the KITTI server's folder instead.")
 _SAVE = flags.DEFINE_bool("save-predictions", False, "With --task depth or flow: write every map as a 16-bit PNG.")
+_MODEL = flags.DEFINE_string("model", None, "A shipped model (driving) or a model file .npz, in place of a run.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Which checkpoint: best (by validation) or latest.")
 
 
@@ -33,13 +35,18 @@ def main() -> None:
     if _CHECKPOINT.value not in ("best", "latest"):
         raise UserError(f"--checkpoint is {_CHECKPOINT.value!r}: expected best or latest")
     config = command_flags.config()
-    workdir = command_flags.workdir(_RUN_OF_TASK.get(_TASK.value))
+    default_run = pathlib.Path(_MODEL.value).stem if _MODEL.value else _RUN_OF_TASK.get(_TASK.value)
+    workdir = command_flags.workdir(default_run)
     if command_flags.config_is_named():
+        if _MODEL.value:
+            raise UserError("--model has a config of its own: leave --config out; --config.FIELD=VALUE changes fields")
         check_same_run(workdir, config)
     command_flags.use_compilation_cache()
     command_flags.tell_warnings_as_notes()
     on_street = _TASK.value == "occlusion"  # which needs no data set, and says something before anything is trained
-    if on_street and not (workdir / "config.json").exists():
+    if _MODEL.value:
+        run = EvaluationRun.of_model(_MODEL.value, workdir, command_flags.overrides(), needs_data=not on_street)
+    elif on_street and not (workdir / "config.json").exists():
         workdir.mkdir(parents=True, exist_ok=True)
         run = EvaluationRun(config, (), workdir, {}, 0)
     else:

@@ -12,6 +12,7 @@ from dopi_jax import evaluation
 from dopi_jax.config import Config
 from dopi_jax.data.selection import find_data_roots
 from dopi_jax.errors import UserError
+from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.synthetic.layouts import LAYOUT_NAMES, MARKER
 from dopi_jax.training.trained import restore_variables
 
@@ -58,20 +59,37 @@ class EvaluationRun:
         if not stored.is_file():
             raise UserError(f"no run in {workdir}: expected {stored}; train first, or name the run's folder with --workdir")
         config = config_lib.from_json(stored.read_text())
-        for name, value in overrides.items():
-            *sections, field = name.split(".")
-            section = config
-            for part in sections:
-                section = getattr(section, part)
-            if sections == ["model"] and getattr(section, field) != value:
-                raise UserError(
-                    f"config.{name} = {value!r} is not what {workdir} was trained with ({getattr(section, field)!r}): "
-                    "leave it out, or name another run"
-                )
-            setattr(section, field, value)
-        config_lib.check(config)
+        _override(config, overrides, str(workdir))
         roots = find_data_roots(config.data.root) if needs_data else ()
         variables, step = restore_variables(workdir, config, which)
+        return cls(config, roots, workdir, variables, step)
+
+    @classmethod
+    def of_model(
+        cls, model: str, workdir: pathlib.Path, overrides: Mapping[str, Any], needs_data: bool = True
+    ) -> "EvaluationRun":
+        """Opens a model in place of a run.
+
+        Args:
+          model: The name of a shipped model, or a model file.
+          workdir: The folder for results; made if it is not there.
+          overrides: As for `open`.
+          needs_data: As for `open`.
+
+        Returns:
+          The run.
+
+        Raises:
+          UserError: There is no such model, no data, or an override changes the networks.
+        """
+        path = find_model_file(model)
+        if path is None:
+            shipped = ", ".join(shipped_models())
+            raise UserError(f"--model is {model!r}: expected a file .npz or a shipped model ({shipped}); a run is --workdir")
+        config, variables, step = read_model(path)
+        _override(config, overrides, model)
+        roots = find_data_roots(config.data.root) if needs_data else ()
+        workdir.mkdir(parents=True, exist_ok=True)
         return cls(config, roots, workdir, variables, step)
 
     @property
@@ -125,6 +143,22 @@ class EvaluationRun:
         folder = self.workdir / "evaluation"
         folder.mkdir(exist_ok=True)
         return folder
+
+
+def _override(config: Config, overrides: Mapping[str, Any], trained: str) -> None:
+    """Sets values of config fields by dotted name; the networks of what is trained stay."""
+    for name, value in overrides.items():
+        *sections, field = name.split(".")
+        section = config
+        for part in sections:
+            section = getattr(section, part)
+        if sections == ["model"] and getattr(section, field) != value:
+            raise UserError(
+                f"config.{name} = {value!r} is not what {trained} was trained with ({getattr(section, field)!r}): "
+                "leave it out, or name another run"
+            )
+        setattr(section, field, value)
+    config_lib.check(config)
 
 
 def _replace(path: pathlib.Path, text: str) -> None:

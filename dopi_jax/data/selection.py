@@ -74,11 +74,6 @@ def find_data_roots(root: str = "", option: str = "--config.data.root") -> tuple
     return tuple(roots)
 
 
-def roots_with(roots: ListOf[pathlib.Path], folder: str) -> list[pathlib.Path]:
-    """Returns those of the data roots that have a data set's own folder; the first root if none has, for messages."""
-    return [root for root in roots if (root / folder).is_dir()] or list(roots[:1])
-
-
 def _holds_data(place: pathlib.Path) -> bool:
     known = any((place / name).is_dir() for name in DATA_FOLDERS) or prepared.is_prepared(place)
     return known or any(source.items(place) for source in SOURCES.values())

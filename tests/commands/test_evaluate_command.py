@@ -97,3 +97,19 @@ def test_a_sequence_that_is_not_at_hand_is_left_out_with_a_note(command, trained
     )
     assert said.status == 0, said.err
     assert "note: left out: kitti_odometry:05 is not at hand" in said.err
+
+
+def test_a_model_is_evaluated_in_place_of_a_run(command, tiny_kitti, tmp_path):
+    data = f"--config.data.root={tiny_kitti}"
+    said = command("evaluate", "--task=depth", "--model=driving", f"--workdir={tmp_path / 'driving'}", data)
+    assert said.status == 0, said.err
+    assert json.loads((tmp_path / "driving/evaluation/depth.json").read_text())["evaluated"] == 3
+    for arguments, message in (
+        (["--model=nowhere"], "--model is 'nowhere': expected a file .npz or a shipped model (driving)"),
+        (["--model=nowhere.npz"], "model nowhere.npz does not exist"),
+        (["--model=driving", "--config=configs/kitti_flow.py"], "leave --config out"),
+        (["--model=driving", "--config.model.depth=small"], "is not what driving was trained with ('lite')"),
+    ):
+        said = command("evaluate", "--task=depth", *arguments, f"--workdir={tmp_path / 'none'}", data)
+        assert said.status == 1 and message in said.err
+        assert not (tmp_path / "none").exists()
