@@ -139,8 +139,9 @@ def edge_aware_smoothness(x: chex.Array, image: chex.Array, *, order: int = 1, s
         if x.shape[axis] > order:
             change = jnp.abs(jnp.diff(x, n=order, axis=axis))
             edge = jnp.mean(jnp.abs(jnp.diff(image, axis=axis)), axis=-1, keepdims=True)
-            # A change of slope lies between two steps of the image: the larger one excuses it.
-            edge = edge if order == 1 else jnp.maximum(*(jnp.take(edge, i, axis) for i in _neighbours(edge.shape[axis])))
+            for _ in range(order - 1):  # a change of slope lies between two steps of the image: the larger one excuses it
+                before, after = (jax.lax.slice_in_dim(edge, i, edge.shape[axis] - 1 + i, axis=axis) for i in (0, 1))
+                edge = jnp.maximum(before, after)
             total += jnp.mean(change * jnp.exp(-sharpness * edge))
     return total
 
@@ -235,10 +236,6 @@ def distance_from_matches(flow: chex.Array, matches: chex.Array) -> chex.Array:
     there, inside = geometry.bilinear_sample(flow, points[:, :2], "border")
     difference = jnp.mean(robust_penalty(there - (points[:, 2:] - points[:, :2])), axis=-1)
     return masked_mean(difference, found & inside)
-
-
-def _neighbours(count: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.arange(count - 1), np.arange(1, count)
 
 
 def _moments(image: chex.Array) -> tuple[chex.Array, chex.Array]:

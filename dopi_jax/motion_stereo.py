@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from dopi_jax import geometry
 from dopi_jax.census import census_error
-from dopi_jax.models.cost_volume import window_mean
+from dopi_jax.models.cost_volume import masked_window_mean
 from dopi_jax.models.fusion import mean_inside
 
 FACTORS = 25  # tried, evenly in their logarithms
@@ -49,26 +49,14 @@ def refine_disparity(
     log = logs[best] + (logs[1] - logs[0]) * _between(errors, best)
     _, inside = geometry.warp_by_depth(source, 1 / disparity, K, pose)
     # What is outside cannot be compared; its neighbours inside are of the same road or house.
-    seen = inside.astype(jnp.float32)
-    side = disparity.shape[1] // SPREAD // 2 * 2 + 1
-    sums = window_mean(jnp.stack([log * seen, seen], axis=-1)[None], side)[0]
-    around = sums[..., 0] / jnp.maximum(sums[..., 1], 1e-6)
+    around = masked_window_mean(log, inside, disparity.shape[1] // SPREAD // 2 * 2 + 1)
     return disparity * jnp.exp(jnp.where(inside, log, around))
 
 
 def rigid_flows(
-    disparity: chex.Array, target: chex.Array, sources: chex.Array, K: chex.Array, poses: chex.Array
+    disparity: chex.Array, target: chex.Array, sources: chex.Array, K: chex.Array, poses: chex.Array, *, refined: bool
 ) -> chex.Array:
-    """Returns the rigid flows of snippets by a disparity as it is; arguments and result as of `refined_rigid_flows`."""
-    del target, sources
-    of_sources = jax.vmap(jax.vmap(geometry.rigid_flow, (None, None, 0)))
-    return jax.lax.stop_gradient(of_sources(1 / disparity, K, poses))
-
-
-def refined_rigid_flows(
-    disparity: chex.Array, target: chex.Array, sources: chex.Array, K: chex.Array, poses: chex.Array
-) -> chex.Array:
-    """Returns the rigid flows of snippets, by a disparity that each source refines for itself.
+    """Returns the rigid flows of snippets.
 
     Args:
       disparity: Of the targets [B, H, W], positive.
@@ -76,13 +64,16 @@ def refined_rigid_flows(
       sources: Images [B, S, H, W, 3] in [-1, 1].
       K: Intrinsics [B, 3, 3].
       poses: `source_from_target` [B, S, 4, 4].
+      refined: Whether each source first refines the disparity for itself.
 
     Returns:
       [B, S, H, W, 2] in pixels, without gradient.
     """
 
     def of_source(disparity, target, source, K, pose):
-        return geometry.rigid_flow(1 / refine_disparity(disparity, target, source, K, pose), K, pose)
+        if refined:
+            disparity = refine_disparity(disparity, target, source, K, pose)
+        return geometry.rigid_flow(1 / disparity, K, pose)
 
     of_snippet = jax.vmap(of_source, (None, None, 0, None, 0))
     return jax.lax.stop_gradient(jax.vmap(of_snippet)(disparity, target, sources, K, poses))

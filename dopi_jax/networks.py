@@ -4,8 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-
 from dopi_jax.config import Config, ModelConfig
 from dopi_jax.models import DepthNet, FlowNet, LearnedCamera, PoseNet
 from dopi_jax.objectives import SnippetGeometry, predict_geometry
@@ -38,7 +36,7 @@ def build_networks(model: ModelConfig, axis_name: str | None = None) -> Networks
     )
 
 
-def build_geometry(config: Config) -> Callable[[Any, jax.Array, jax.Array, jax.Array], SnippetGeometry]:
+def build_geometry(config: Config) -> Callable[..., SnippetGeometry]:
     """Returns the function (variables, target, sources, K, matches=None) -> depth and motion of a batch, as trained."""
     networks = build_networks(config.model)
     return functools.partial(

@@ -11,12 +11,12 @@ import numpy as np
 from dopi_jax import losses
 from dopi_jax.config import Config
 from dopi_jax.models import learned_intrinsics
-from dopi_jax.motion_stereo import refined_rigid_flows
+from dopi_jax.motion_stereo import rigid_flows
 from dopi_jax.networks import build_geometry, build_networks
 from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_sources
 from dopi_jax.objectives.matched_motion import match_motions
 from dopi_jax.objectives.motion import predict_motion
-from dopi_jax.objectives.snippet_geometry import snippet_flows
+from dopi_jax.objectives.snippet_flow import predict_flows, rigid_snippet_flows
 
 Variables = Mapping[str, Any]
 
@@ -120,11 +120,9 @@ def make_predict_rigid_flow(config: Config):
         of_snippet = jax.vmap(lambda g, K: rigid_views(*g, K, 1, config.loss)[0])
         K = learned_intrinsics(variables, K)
         of_snippets = geometry_of(variables, target, sources, K, matches=matches)
-        views = of_snippet(of_snippets, K)
-        if config.prediction.motion_stereo:
-            disparity, _, poses = of_snippets
-            return refined_rigid_flows(disparity, target, sources, K, poses), views.masks.visible
-        return views.flow, views.masks.visible
+        disparity, _, poses = of_snippets
+        flows = rigid_flows(disparity, target, sources, K, poses, refined=config.prediction.motion_stereo)
+        return flows, of_snippet(of_snippets, K).masks.visible
 
     return predict
 
@@ -141,9 +139,8 @@ def make_predict_flow(config: Config):
     def predict(
         variables: Variables, target: chex.Array, sources: chex.Array, rigid: chex.Array | None = None
     ) -> chex.Array:
-        shown = {"rigid": rigid} if config.flow_loss.shown_rigid > 0 else {}
-        forward, backward, *_ = net.apply(variables["flow"], target, [sources[:, 0], sources[:, 1]], **shown)
-        return jnp.stack([backward[0], forward[0]], axis=1)
+        shown = rigid if config.flow_loss.shown_rigid > 0 else None
+        return predict_flows(net, variables["flow"], target, sources, rigid=shown).to_sources[0]
 
     return predict
 
@@ -217,13 +214,9 @@ def make_view_flow_snippets(config: Config):
             of_snippets = geometry_of(variables, target, sources, K, matches=matches)
             rigid = of_snippet(of_snippets, K)
             if config.flow_loss.shown_rigid > 0:
-                shown = snippet_flows(of_snippets, K, returning)
-        forward, backward, *back = net.apply(
-            variables["flow"], target, [sources[:, 0], sources[:, 1]], returning=returning, rigid=shown
-        )
-        flows = jnp.stack([backward[0], forward[0]], axis=1)
-        returned = jnp.stack([back[1][0], back[0][0]], axis=1) if returning else None
-        seen = jax.vmap(view_one)(target, sources, flows, rigid, returned)
+                shown = rigid_snippet_flows(of_snippets, K, returning)
+        (flows,), back = predict_flows(net, variables["flow"], target, sources, returning=returning, rigid=shown)
+        seen = jax.vmap(view_one)(target, sources, flows, rigid, back and back[0])
         if "matches" in batch:
             distances = jax.vmap(jax.vmap(losses.distance_from_matches))(flows, batch["matches"])
             seen["scalars"]["matched"] = jnp.mean(distances, axis=1)

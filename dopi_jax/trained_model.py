@@ -21,7 +21,7 @@ from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.models.flow import PYRAMID_MULTIPLE
-from dopi_jax.motion_stereo import refined_rigid_flows, rigid_flows
+from dopi_jax.motion_stereo import rigid_flows
 from dopi_jax.objectives.reconstruction import occlusion_masks
 from dopi_jax.prediction import FramePrediction, Prediction
 
@@ -47,7 +47,7 @@ class Model:
         self._predict_disparity = predict.make_predict_disparity(config)
         self._predict_poses = predict.make_predict_poses(config)
         self._predict_flow = predict.make_predict_flow(config)
-        self._rigid_flow = jax.jit(refined_rigid_flows if config.prediction.motion_stereo else rigid_flows)
+        self._rigid_flow = jax.jit(functools.partial(rigid_flows, refined=config.prediction.motion_stereo))
         self._visible = jax.jit(jax.vmap(functools.partial(_visible, config)))
 
     def __call__(self, frames: np.ndarray, K: np.ndarray | None = None, *, flow: bool = True) -> Prediction:
@@ -79,11 +79,12 @@ class Model:
             K = scale_rows(self._intrinsics(K, size), seen_size[0] / size[0], seen_size[1] / size[1]).astype(np.float32)
             to_next = self._motions(frames, seen, K)
             found["poses"] = evaluation.chain(to_next).astype(np.float32)
-            found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
         if flow and "flow" in self.variables and len(frames) > 1:
             rigid = self._rigid_flows(disparity, seen, to_next, K) if self._shows_rigid else None
             found["flow"], found["flow_back"] = self._flows(seen, rigid, size)
             found["visible"] = _in_batches(lambda i: _seen_by_flow(found["flow"][i], found["flow_back"][i]), len(frames) - 1)
+        elif "poses" in found:
+            found["visible"] = self._visibility(disparity, to_next.astype(np.float32), K, size)
         return Prediction(**found)
 
     def stream(

@@ -181,19 +181,23 @@ def test_rigid_flow_of_a_wall_halves_from_scale_to_scale():
         np.testing.assert_array_equal(hidden, np.full(HEIGHT // 2**scale, (3, 2, 1)[scale]))
 
 
-@pytest.fixture(scope="module")
-def network_and_batch():
-    net = FlowNet("small")
-    frames = jax.random.uniform(jax.random.key(3), (2, 3, 64, 64, 3), minval=-1)
+def make_network_and_batch(variant, width):
+    net = FlowNet(variant)
+    frames = jax.random.uniform(jax.random.key(3), (2, 3, 64, width, 3), minval=-1)
     batch = {
         "target": frames[:, 1],
         "sources": frames[:, [0, 2]],
-        "intrinsics": jnp.tile(jnp.array([[60.0, 0, 32], [0, 60.0, 32], [0, 0, 1]]), (2, 1, 1)),
+        "intrinsics": jnp.tile(jnp.array([[60.0, 0, width / 2], [0, 60.0, 32], [0, 0, 1]]), (2, 1, 1)),
     }
     variables = jax.jit(lambda: net.init(jax.random.key(0, impl="rbg"), frames[:, 1], [frames[:, 0], frames[:, 2]]))()
-    disparity = 0.2 + 0.1 * jax.random.uniform(jax.random.key(4), (2, 3, 64, 64))
+    disparity = 0.2 + 0.1 * jax.random.uniform(jax.random.key(4), (2, 3, 64, width))
     poses = jax.vmap(jax.vmap(geometry.pose_from_vector))(0.1 * jax.random.normal(jax.random.key(5), (2, 2, 6)))
     return net, {"flow": variables["params"]}, batch, SnippetGeometry(disparity[:, 0], disparity[:, 1:], poses)
+
+
+@pytest.fixture(scope="module")
+def network_and_batch():
+    return make_network_and_batch("small", 64)
 
 
 def test_objective_of_the_network(network_and_batch):
@@ -267,20 +271,10 @@ def test_both_phases_see_the_same_masks():
 
 @pytest.fixture(scope="module")
 def lite_network_and_batch():
-    net = FlowNet("lite")
-    frames = jax.random.uniform(jax.random.key(3), (2, 3, 64, 96, 3), minval=-1)
-    batch = {
-        "target": frames[:, 1],
-        "sources": frames[:, [0, 2]],
-        "intrinsics": jnp.tile(jnp.array([[60.0, 0, 48], [0, 60.0, 32], [0, 0, 1]]), (2, 1, 1)),
-        "matches": jnp.tile(jnp.array([[10.0, 12, 14, 13], [40, 30, 38, 30]]), (2, 2, 1, 1)),
-        "corner": jnp.array([3, 7]),
-    }
-    variables = jax.jit(lambda: net.init(jax.random.key(0, impl="rbg"), frames[:, 1], [frames[:, 0], frames[:, 2]]))()
-    variables["params"]["refine"]["output"]["kernel"] += 0.01  # untrained, nothing before it has a gradient
-    disparity = 0.2 + 0.1 * jax.random.uniform(jax.random.key(4), (2, 3, 64, 96))
-    poses = jax.vmap(jax.vmap(geometry.pose_from_vector))(0.05 * jax.random.normal(jax.random.key(5), (2, 2, 6)))
-    return net, {"flow": variables["params"]}, batch, SnippetGeometry(disparity[:, 0], disparity[:, 1:], poses)
+    net, params, batch, snippet_geometry = make_network_and_batch("lite", 96)
+    params["flow"]["refine"]["output"]["kernel"] += 0.01  # untrained, nothing before it has a gradient
+    matches = jnp.tile(jnp.array([[10.0, 12, 14, 13], [40, 30, 38, 30]]), (2, 2, 1, 1))
+    return net, params, batch | {"matches": matches, "corner": jnp.array([3, 7])}, snippet_geometry
 
 
 def lite_objective(lite_network_and_batch, **choices):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dopi_jax import geometry
-from dopi_jax.motion_stereo import refine_disparity, refined_rigid_flows, rigid_flows
+from dopi_jax.motion_stereo import refine_disparity, rigid_flows
 
 HEIGHT, WIDTH = 48, 96
 K = jnp.array([[80.0, 0, 47.5], [0, 80.0, 23.5], [0, 0, 1]])
@@ -54,7 +54,7 @@ def test_rigid_flows_of_snippets_with_and_without():
     true = jnp.full((HEIGHT, WIDTH), 2.5)
     target, source = views(true)
     batch = (1.4 / true)[None], target[None], jnp.stack([source, target])[None], K[None], jnp.stack([POSE, jnp.eye(4)])[None]
-    plain, refined = rigid_flows(*batch), refined_rigid_flows(*batch)
+    plain, refined = (rigid_flows(*batch, refined=refined) for refined in (False, True))
     np.testing.assert_allclose(plain[0, 0, ..., 0], -8 * 1.4, rtol=1e-5)
     np.testing.assert_allclose(np.median(refined[0, 0, ..., 0]), -8, atol=0.3)
     np.testing.assert_allclose(refined[0, 1], 0, atol=1e-4)

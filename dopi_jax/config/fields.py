@@ -65,6 +65,7 @@ class ReconstructionConfig:
     occlusion_rounds: int = 1  # mutual projections (Remark 1)
     less_than_mean: bool = True  # multiply by the mask of eq. 6 ("LTM")
     less_than_mean_factor: float = 1.0  # times the mean; 3 is about what the published code does in phase 1 (D7)
+    census: bool = False  # compare images by their census distance instead of eq. 3; not in the paper
     ssim_weight: float = 0.85  # 1 - lambda_sigma of eq. 3
     penalty: str = "charbonnier"  # "charbonnier" | "power" (D2)
     sum_channels: bool = False  # add the error over channels instead of averaging it (D6)
@@ -110,7 +111,6 @@ class FlowLossConfig(ReconstructionConfig):
     consistency_ltm: str = "none"  # "none" (D13) | "photometric" (eq. 12) | "residual": less than the mean distance
     finest_only: bool = False  # consistency and smoothness on the finest scale alone (D12)
     # what ",modern" adds, after UnFlow, UFlow and SMURF; not in the paper
-    census: bool = False  # images are compared by their census distance instead of eq. 3
     smoothness_order: int = 1  # of the differences of flow: 1 (the paper's) | 2
     smoothness_sharpness: float = 1.0  # times the difference of colours that lets flow change
     students: float = 0.0  # weight of what flow of a cut-out misses of that of the whole images, where these show it

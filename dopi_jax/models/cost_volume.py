@@ -1,12 +1,14 @@
 """The cost volume: how alike the cells of two feature maps are. Flow and pose read motion off it."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from dopi_jax.geometry import pixel_grid
 from dopi_jax.models.convolution import is_plain
 
 # Moments are a few thousandths: times this, they count for the last layer as much as its other inputs, and roll, the weakest
@@ -40,11 +42,15 @@ def cost_volume(target: jax.Array, source: jax.Array, radius: int) -> jax.Array:
         start = (0, displacement // side, displacement % side, 0)
         return jnp.mean(target * jax.lax.dynamic_slice(padded, start, target.shape), axis=-1)
 
+    return jnp.moveaxis(_one_by_one(correlation, side * side), 0, -1)
+
+
+def _one_by_one(correlation: Callable[[jax.Array], jax.Array], count: int) -> jax.Array:
+    """Returns the correlations of so many displacements, [count, ...]; in plain form they are not a loop."""
     if is_plain():
-        return jnp.stack([correlation(displacement) for displacement in range(side * side)], axis=-1)
+        return jnp.stack([correlation(displacement) for displacement in range(count)])
     # What a loop's body recomputes cannot be merged with the other loop's work, so it needs no barrier against that.
-    recomputed = jax.checkpoint(correlation, prevent_cse=False)
-    return jnp.moveaxis(jax.lax.map(recomputed, jnp.arange(side * side)), 0, -1)
+    return jax.lax.map(jax.checkpoint(correlation, prevent_cse=False), jnp.arange(count))
 
 
 def costs_around(target: jax.Array, source: jax.Array, flow: jax.Array, radius: int) -> jax.Array:
@@ -65,13 +71,12 @@ def costs_around(target: jax.Array, source: jax.Array, flow: jax.Array, radius: 
 
 def _costs_around(target: jax.Array, source: jax.Array, flow: jax.Array, radius: int) -> jax.Array:
     height, width, channels = target.shape
-    columns, rows = jnp.meshgrid(jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32))
-    place = flow + jnp.stack([columns, rows], axis=-1)
-    place = jnp.clip(jnp.nan_to_num(place), -radius - 2.0, jnp.array([width, height]) + radius + 1.0)
+    place = jnp.nan_to_num(pixel_grid(height, width) + flow)
+    place = jnp.clip(place, -radius - 2.0, jnp.array([width, height]) + radius + 1.0)
     corner = jnp.floor(place).astype(jnp.int32)
     share = (place - corner)[..., None, None, :]
-    # One correlation for each whole cell around; where the flow's fraction is the same for all displacements of a cell,
-    # interpolating correlations is interpolating features.
+    # All displacements of a cell lie between whole cells by the same fraction: to interpolate the correlations with these is
+    # to interpolate features.
     side = 2 * radius + 2
     cells = source.reshape(height * width, channels)
 
@@ -82,10 +87,7 @@ def _costs_around(target: jax.Array, source: jax.Array, flow: jax.Array, radius:
         index = jnp.clip(y, 0, height - 1) * width + jnp.clip(x, 0, width - 1)
         return jnp.where(inside, jnp.mean(target * cells.at[index].get(mode="promise_in_bounds"), axis=-1), 0.0)
 
-    whole = jax.lax.map(correlation, jnp.arange(side * side)) if not is_plain() else jnp.stack(
-        [correlation(displacement) for displacement in range(side * side)]
-    )
-    whole = jnp.moveaxis(whole.reshape(side, side, height, width), (0, 1), (2, 3))
+    whole = jnp.moveaxis(_one_by_one(correlation, side * side).reshape(side, side, height, width), (0, 1), (2, 3))
     x, y = share[..., 0], share[..., 1]
     along_x = whole[..., :-1] * (1 - x) + whole[..., 1:] * x
     return (along_x[:, :, :-1] * (1 - y) + along_x[:, :, 1:] * y).reshape(height, width, -1)
@@ -109,6 +111,13 @@ def window_mean(x: jax.Array, side: int) -> jax.Array:
     share = np.outer(counted(x.shape[1]), counted(x.shape[2])).astype(np.float32) / side**2
     # One axis after the other: of a square of 15 pixels that is 30 sums instead of 225.
     return nn.avg_pool(nn.avg_pool(x, (side, 1), padding="SAME"), (1, side), padding="SAME") / share[..., None]
+
+
+def masked_window_mean(x: jax.Array, mask: jax.Array, side: int) -> jax.Array:
+    """Returns a map [H, W] averaged over what of a square around each pixel a mask [H, W] lets pass; 0 for nothing."""
+    counts = mask.astype(jnp.float32)
+    total, count = jnp.moveaxis(window_mean(jnp.stack([x * counts, counts], axis=-1)[None], side)[0], -1, 0)
+    return total / jnp.maximum(count, 1e-6)
 
 
 def normalised(features: jax.Array) -> jax.Array:

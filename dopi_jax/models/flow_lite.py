@@ -134,7 +134,7 @@ class Refinement(nn.Module):
             state = jnp.tanh(conv2(nn.leaky_relu(conv1(x), 0.1)))
             out = output(state)
             cells += out[..., :1] * step + out[..., 1:]
-        logits = conv(NEIGHBOURS * stride**2, 1, kernel_init=NEAR_ZERO, last=True, name="shares")(state)
+        logits = conv(NEIGHBOURS * stride**2, 1, kernel_init=NEAR_ZERO, name="shares")(state).astype(jnp.float32)
         return flow + upsample_by_shares(cells - start, logits, stride)[:, :height, :width]
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from dopi_jax import geometry
 from dopi_jax.census import census_error
-from dopi_jax.models.cost_volume import window_mean
+from dopi_jax.models.cost_volume import masked_window_mean
 
 WINDOW = 15  # pixels on a side, over which errors are averaged: single pixels match anywhere
 ADVANTAGE = 0.06  # of the rigid flow, in census error: where nothing can be told, things stand still
@@ -14,10 +14,8 @@ ADVANTAGE = 0.06  # of the rigid flow, in census error: where nothing can be tol
 
 def mean_inside(error: chex.Array, inside: chex.Array, side: int) -> chex.Array:
     """Returns an error [H, W] averaged over squares, of which what is inside the other image counts; 1 where it is not."""
-    seen = inside.astype(jnp.float32)
-    sums = window_mean(jnp.stack([error * seen, seen], axis=-1)[None], side)[0]
     # What leaves the image is no better than what looks wrong everywhere.
-    return jnp.where(inside, sums[..., 0] / jnp.maximum(sums[..., 1], 1e-6), 1.0)
+    return jnp.where(inside, masked_window_mean(error, inside, side), 1.0)
 
 
 def fuse_flows(rigid: chex.Array, others: chex.Array, target: chex.Array, source: chex.Array) -> chex.Array:

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from dopi_jax import geometry, losses
-from dopi_jax.census import census_error
 from dopi_jax.config import FlowLossConfig, ReconstructionConfig
 from dopi_jax.models import FlowNet
 from dopi_jax.objectives.reconstruction import (
@@ -21,7 +20,8 @@ from dopi_jax.objectives.reconstruction import (
     reconstruction_loss,
     view_diagnostics,
 )
-from dopi_jax.objectives.snippet_geometry import SnippetGeometry, snippet_flows
+from dopi_jax.objectives.snippet_flow import predict_flows, rigid_snippet_flows
+from dopi_jax.objectives.snippet_geometry import SnippetGeometry
 from dopi_jax.objectives.student import student_distance
 
 TERMS = ("reconstruction", "consistency", "smoothness")
@@ -120,8 +120,6 @@ def view_by_flow(
     else:
         masks = geometry.OcclusionMasks(everything, everything, everything)
     view = compare(target, warped, masks, config)
-    if config.census:
-        view = view._replace(error=census_error(target, warped))
     if rigid is None:
         return FlowView(view, None)
     # Overlap is left out: where a surface shrinks it also hides pixels that are visible (Fig. 9), and the rigid flow must
@@ -209,17 +207,14 @@ def flow_objective(
     variables, returning = {"params": params["flow"]}, config.needs_returning_flow
     shown = None
     if config.shown_rigid > 0:
-        shown = snippet_flows(snippet_geometry, batch["intrinsics"], returning)
+        shown = rigid_snippet_flows(snippet_geometry, batch["intrinsics"], returning)
         if "shows_rigid" in batch:
             shown = jnp.where(batch["shows_rigid"][:, None, None, None, None], shown, jnp.nan)
-    forward, backward, *back = flow_net.apply(
-        variables, seen, [seen_sources[:, 0], seen_sources[:, 1]], train=True, returning=returning, rigid=shown
+    flows, back = predict_flows(
+        flow_net, variables, seen, seen_sources, all_scales=True, returning=returning, rigid=shown
     )
-    scales = len(forward)
-    flows = [jnp.stack(pair, axis=1) for pair in zip(backward, forward, strict=True)]
-    returned = [None] * scales
-    if returning:
-        returned = [jax.lax.stop_gradient(jnp.stack(pair, axis=1)) for pair in zip(*back[::-1], strict=True)]
+    scales = len(flows)
+    back = back or [None] * scales
     if snippet_geometry is None:
         rigid = [None] * scales
     else:
@@ -232,7 +227,7 @@ def flow_objective(
         if scale and config.finest_only:
             of_scale = dataclasses.replace(config, consistency=0.0, smoothness=0.0)
         of_snippets = jax.vmap(lambda f, t, s, r, back, c=of_scale: flow_loss(f, t, s, r, c, back))(
-            flows[scale], mean_pool(target, 2**scale), mean_pool(sources, 2**scale), rigid[scale], returned[scale]
+            flows[scale], mean_pool(target, 2**scale), mean_pool(sources, 2**scale), rigid[scale], back[scale]
         )
         of_scales.append(jax.tree.map(jnp.mean, of_snippets))
     total = sum(loss for loss, _ in of_scales)
@@ -241,7 +236,7 @@ def flow_objective(
         terms["matched"] = jnp.mean(jax.vmap(jax.vmap(losses.distance_from_matches))(flows[0], batch["matches"]))
         total += config.matched_flow * terms["matched"]
     if config.students > 0:
-        terms["student"] = student_distance(flow_net, variables, seen, seen_sources, flows[0], returned[0], batch["corner"])
+        terms["student"] = student_distance(flow_net, variables, seen, seen_sources, flows[0], back[0], batch["corner"])
         total += config.students * terms["student"]
     return total, {**of_scales[0][1], **jax.lax.stop_gradient(terms)}
 

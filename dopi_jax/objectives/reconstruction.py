@@ -6,6 +6,7 @@ import chex
 import jax.numpy as jnp
 
 from dopi_jax import geometry, losses
+from dopi_jax.census import census_error
 from dopi_jax.config import ReconstructionConfig
 
 Diagnostics = dict[str, chex.Array]
@@ -64,7 +65,10 @@ def compare(
     Returns:
       A `SourceView`; only `warped` and `error` carry gradient.
     """
-    error = losses.photometric_error(target, warped, ssim_weight=config.ssim_weight, penalty=config.penalty)
+    if config.census:
+        error = census_error(target, warped)
+    else:
+        error = losses.photometric_error(target, warped, ssim_weight=config.ssim_weight, penalty=config.penalty)
     # Without "Occ" every pixel counts, those outside the source image too, compared with 0 as in the published code (D25).
     visible = masks.visible if config.occlusion else jnp.ones_like(masks.edge)
     kept = visible

@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from dopi_jax import geometry, losses
+from dopi_jax import losses
 from dopi_jax.models import DepthNet, PoseNet
 from dopi_jax.objectives.matched_motion import match_motions
 from dopi_jax.objectives.motion import predict_motion
@@ -25,23 +25,6 @@ class SnippetGeometry(NamedTuple):
     disparity: chex.Array
     source_disparities: chex.Array
     source_from_target: chex.Array
-
-
-def snippet_flows(of_snippets: SnippetGeometry, K: chex.Array, returning: bool) -> chex.Array:
-    """Returns the rigid flows of snippets from the targets to the sources [B, 2, H, W, 2], or also back [B, 4, H, W, 2].
-
-    Args:
-      of_snippets: Depth and motion.
-      K: Intrinsics [B, 3, 3].
-      returning: Whether to return also the flows from the sources to the targets.
-    """
-    disparity, source_disparities, poses = of_snippets
-    of_sources = jax.vmap(jax.vmap(geometry.rigid_flow, (0, None, 0)))
-    flows = of_sources(jnp.stack([1 / disparity] * poses.shape[1], axis=1), K, poses)
-    if returning:
-        back = of_sources(1 / source_disparities, K, jax.vmap(jax.vmap(geometry.invert_pose))(poses))
-        flows = jnp.concatenate([flows, back], axis=1)
-    return jax.lax.stop_gradient(flows)
 
 
 def predict_geometry(

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from dopi_jax import geometry, losses
 from dopi_jax.cut_out import cut_out
 from dopi_jax.models import FlowNet
+from dopi_jax.objectives.snippet_flow import predict_flows
 
 
 def student_distance(
@@ -39,9 +40,7 @@ def student_distance(
       Scalar: the mean Charbonnier penalty of the difference in pixels, over what the teacher sees in both images. The
       teacher gets no gradient.
     """
-    student_sources = cut_out(sources, corner)
-    forward, backward = flow_net.apply(variables, cut_out(target, corner), [student_sources[:, 0], student_sources[:, 1]])
-    student = jnp.stack([backward[0], forward[0]], axis=1)
+    (student,), _ = predict_flows(flow_net, variables, cut_out(target, corner), cut_out(sources, corner))
     seen = jax.vmap(jax.vmap(geometry.forward_backward_mask))(flows, returning)[..., None]
     distance = jax.vmap(jax.vmap(losses.flow_consistency))
     return jnp.mean(distance(student, cut_out(flows, corner), cut_out(seen, corner)[..., 0]))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
@@ -101,15 +101,9 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
     """
     if not config.init_from or any((workdir / "checkpoints").glob("[0-9]*")):
         return None
-    folder = pathlib.Path(config.init_from).expanduser()
-    path = find_model_file(config.init_from)
-    if path is not None:
-        stored, variables, _ = read_model(path)
-    else:
-        stored, variables = _stored_config(folder, "init_from", config.init_from, "a run", _or_a_model()), None
-    trained = ("flow",) if config.phase == "flow" else ("depth", "pose")
-    # A model may hold the networks of both phases.
-    if (not variables and stored.phase != config.phase) or (variables and not set(trained) <= variables.keys()):
+    found = _find("init_from", config.init_from, "a run")
+    stored, trained = found.config, {"flow": ("flow",), "depthpose": ("depth", "pose")}[config.phase]
+    if not found.has(config.phase, trained):
         raise UserError(
             f"config.init_from is {config.init_from!r}, which trained phase {stored.phase!r}, but the config trains phase "
             f"{config.phase!r}: name a run of the same phase; phase 2 takes phase 1 by config.depthpose"
@@ -121,16 +115,46 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
                 f"config.init_from is {config.init_from!r}, whose model.{name} is {found!r}, but the config asks for "
                 f"{wanted!r}: name another run, or add --config.model.{name}={found}"
             )
-    variables = variables or restore_variables(folder, stored)[0]
+    variables, _ = found.read()
     camera = {"camera"} if config.trains_camera else set()
     return {name: variables[name] for name in variables if name in {*trained, *camera}}
 
 
-def _stored_config(folder: pathlib.Path, field: str, value: str, expected: str, also: str = "") -> Config:
+class _Found(NamedTuple):
+    """A run, or a model file, that a field of a config names.
+
+    Attributes:
+      config: What it was trained with.
+      folder: Of the run.
+      networks: Of the model file: variables and step.
+    """
+
+    config: Config
+    folder: pathlib.Path
+    networks: tuple[dict[str, Any], int] | None
+
+    def has(self, phase: str, networks: tuple[str, ...]) -> bool:
+        """Whether the networks of a phase are in it; a model file may hold those of both."""
+        return self.config.phase == phase if self.networks is None else set(networks) <= self.networks[0].keys()
+
+    def read(self) -> tuple[dict[str, Any], int]:
+        """Returns variables by network, and the step; of a run those of its best checkpoint."""
+        return self.networks or restore_variables(self.folder, self.config)
+
+
+def _find(field: str, value: str, expected: str) -> _Found:
+    path = find_model_file(value)
+    if path is not None:
+        config, *networks = read_model(path)
+        return _Found(config, path.parent, tuple(networks))
+    folder = pathlib.Path(value).expanduser()
     stored_file = folder / "config.json"
     if not stored_file.is_file():
-        raise UserError(f"config.{field} is {value!r}: expected the folder of {expected}, with config.json{also}")
-    return config_lib.from_json(stored_file.read_text())
+        raise UserError(
+            f"config.{field} is {value!r}: expected the folder of {expected}, with config.json, a model file NAME.npz, or "
+            f"one of the shipped models ({', '.join(shipped_models())})"
+        )
+    return _Found(config_lib.from_json(stored_file.read_text()), folder, None)
 
 
 def _taken_over(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
@@ -145,21 +169,10 @@ def _teachers(config: Config) -> tuple[dict[str, Any], int]:
             "config.depthpose is empty: phase 2 is taught by the depth and pose networks of a run of phase 1; name its "
             "folder with --config.depthpose=runs/NAME, or train the variant :basic, which needs none"
         )
-    folder, of_file = pathlib.Path(config.depthpose).expanduser(), None
-    path = find_model_file(config.depthpose)
-    if path is not None:
-        stored, *of_file = read_model(path)
-        if not {"depth", "pose"} <= of_file[0].keys():
-            raise UserError(
-                f"config.depthpose is {config.depthpose!r}, a model of {', '.join(of_file[0])} alone: expected one with "
-                "depth and pose networks"
-            )
-    else:
-        stored = _stored_config(folder, "depthpose", config.depthpose, "a run of phase 1", _or_a_model())
-        if stored.phase != "depthpose":
-            raise UserError(
-                f"config.depthpose is {config.depthpose!r}, a run of phase {stored.phase!r}: name one of phase 1"
-            )
+    teacher = _find("depthpose", config.depthpose, "a run of phase 1")
+    stored = teacher.config
+    if not teacher.has("depthpose", ("depth", "pose")):
+        raise UserError(f"config.depthpose is {config.depthpose!r}, a run of phase {stored.phase!r}: name one of phase 1")
     for name in ("model.depth", "model.pose", "model.rotation", "loss.normalize_all_disparities"):
         section, field = name.split(".")
         found, wanted = (getattr(getattr(c, section), field) for c in (stored, config))
@@ -174,14 +187,8 @@ def _teachers(config: Config) -> tuple[dict[str, Any], int]:
             f"{config.data.intrinsics!r}: a focal length is learnt in phase 1, or in neither; name another run, or add "
             f"--config.data.intrinsics={stored.data.intrinsics}"
         )
-    if of_file is None:
-        return restore_variables(folder, stored)
-    variables, step = of_file
+    variables, step = teacher.read()
     return {name: variables[name] for name in variables if name != "flow"}, step
-
-
-def _or_a_model() -> str:
-    return f", a model file NAME.npz, or one of the shipped models ({', '.join(shipped_models())})"
 
 
 def check_same_run(workdir: pathlib.Path, config: Config) -> None:

@@ -16,11 +16,12 @@ SIZE = (64, 128)
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-def make(path, phase, kind):
+def make(path, phase, kind, flow="small"):
     config = Config(phase=phase)
     config.data.height, config.data.width = SIZE
     config.model.depth = config.model.pose = kind
-    config.model.flow = "small"
+    config.model.flow = flow
+    config.flow_loss.shown_rigid = float(flow == "lite")
     config.prediction.mirrored_pass = True
     config.model.pretrained = False
     state = create_state(config)
@@ -32,16 +33,18 @@ def make(path, phase, kind):
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     kinds = {"lite": "depthpose", "small": "flow"}
-    return {phase: make(folder / f"{phase}.npz", phase, kind) for kind, phase in kinds.items()}
+    made = {phase: make(folder / f"{phase}.npz", phase, kind) for kind, phase in kinds.items()}
+    return made | {"lite flow": make(folder / "lite_flow.npz", "flow", "lite", "lite")}
 
 
 def arguments(names, batch):
     rng = np.random.default_rng(0)
     shapes = {"image": (batch, *SIZE, 3), "target": (batch, *SIZE, 3), "sources": (batch, 2, *SIZE, 3)}
+    shapes["rigid"] = batch, 2, *SIZE, 2
     return [rng.uniform(-1, 1, shapes[name]).astype(np.float32) for name in names]
 
 
-@pytest.mark.parametrize("phase", ["depthpose", "flow"])
+@pytest.mark.parametrize("phase", ["depthpose", "flow", "lite flow"])
 def test_stablehlo_takes_any_number_of_images(models, tmp_path, capsys, phase):
     export.main([str(models[phase]), "--format", "stablehlo", "--out", str(tmp_path)])
     config, variables, _ = read_model(models[phase])
@@ -53,7 +56,9 @@ def test_stablehlo_takes_any_number_of_images(models, tmp_path, capsys, phase):
         assert set(program.platforms) == {"cpu", "cuda"}
         for batch in (1, 3):
             given = arguments(names, batch)
-            np.testing.assert_allclose(program.call(*given), function(*given), atol=1e-4)
+            differs = np.abs(program.call(*given) - function(*given)) > 1e-4
+            # Where two candidates fit equally well, rounding decides which of them lite flow takes.
+            assert differs.mean() <= (1e-3 if phase == "lite flow" else 0)
 
 
 def test_onnx_agrees_with_the_network(models, tmp_path):

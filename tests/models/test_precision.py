@@ -20,6 +20,7 @@ NETWORKS = {
     "pose lite": PoseNet(variant="lite"),
     "flow back2future": FlowNet("back2future"),
     "flow small": FlowNet("small"),
+    "flow lite": FlowNet("lite"),
 }
 FEWEST_FEATURES = 16  # of a layer inside; last layers have two at most, or two poses
 
