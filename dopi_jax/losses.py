@@ -17,6 +17,7 @@ _EPSILON = 0.01
 _POWER = 0.4
 _C1 = 0.01**2
 _C2 = 0.03**2
+_PLAIN = 0.1  # standard deviation of an image in [-1, 1] over a window: below it matching tells little
 _STANDING = 0.01  # of the unit of depth: a camera that moves less stands, and its direction means nothing
 _WINDOW_SIZE = 13
 _WINDOW_SIGMA = 1.5
@@ -200,6 +201,27 @@ def unlike_a_vehicle(source_from_target: chex.Array) -> chex.Array:
     length = jax.lax.stop_gradient(jnp.sum(steady**2))
     sideways = (jnp.sum(to_previous[:2] ** 2) + jnp.sum(to_next[:2] ** 2)) / 2
     return (sideways + jnp.sum(change**2)) / (length + _STANDING**2)
+
+
+def departure_where_plain(disparity: chex.Array, known: chex.Array, image: chex.Array) -> chex.Array:
+    """Returns how far disparity departs from a known one where the image is so plain that no photometric error can tell.
+
+    Args:
+      disparity: Disparity [H, W], positive.
+      known: What it was believed to be [H, W], positive; up to one factor.
+      image: Image [H, W, 3] in [-1, 1].
+
+    Returns:
+      Scalar: the mean of w |log disparity - log known|, less the mean of that difference under w, where
+      w = exp(-v / (2 0.1^2)) for an image of variance v over SSIM's window, the border continued.
+    """
+    radius = _WINDOW_SIZE // 2
+    mean, of_squares = _moments(jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge"))
+    variance = jnp.mean(of_squares - mean**2, axis=-1)[radius:-radius, radius:-radius]
+    plain = jnp.exp(-variance / (2 * _PLAIN**2))
+    departure = jnp.log(disparity) - jnp.log(known)
+    departure -= jnp.sum(plain * departure) / jnp.sum(plain)
+    return jnp.mean(plain * jnp.abs(departure))
 
 
 def flow_consistency(

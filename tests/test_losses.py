@@ -1,3 +1,6 @@
+import functools
+
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -158,6 +161,28 @@ def test_what_a_vehicle_hardly_does_worked_example():
     slope = jax.grad(lambda t: of(t))(poses([0.3, 0.0, 2], [-0.3, 0.0, -2]))
     np.testing.assert_allclose(slope[:, 2, 3], 0.0, atol=1e-7)
     assert slope[0, 0, 3] > 0 > slope[1, 0, 3]
+
+
+def test_departure_where_plain_by_hand():
+    """The left half is plain, the right a chessboard, whose depth may be anything; one factor is free."""
+    y, x = jnp.mgrid[:32, :64]
+    image = jnp.where(x < 32, 0.3, jnp.where((y + x) % 2, 1.0, -1.0))[..., None].repeat(3, -1)
+    known = 1 / (2 + y / 8)
+    departure = jax.jit(losses.departure_where_plain)
+    np.testing.assert_allclose(departure(5 * known, known, image), 0, atol=2e-5)
+    np.testing.assert_allclose(departure(jnp.where(x < 40, 5, 9) * known, known, image), 0, atol=2e-5)
+    # Half of the plain pixels twice as near: each is log(2) / 2 off the mean, and the plain ones are nearly half of all.
+    found = departure(jnp.where(y < 16, 2, 1) * known, known, image)
+    plain = jnp.exp(-_window_variance(image) / 0.02).mean()
+    assert 0.4 < plain < 0.5
+    np.testing.assert_allclose(found, plain * np.log(2) / 2, rtol=1e-3)
+
+
+def _window_variance(image):
+    """Of the first channel, by OpenCV's Gaussian of SSIM's size and sigma."""
+    grey = np.asarray(image[..., 0], np.float64)
+    blur = functools.partial(cv2.GaussianBlur, ksize=(13, 13), sigmaX=1.5, borderType=cv2.BORDER_REPLICATE)
+    return blur(grey**2) - blur(grey) ** 2
 
 
 def test_max_normalized_disparity_worked_example():

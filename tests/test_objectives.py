@@ -320,6 +320,30 @@ def test_what_a_vehicle_hardly_does_costs_where_it_has_a_weight(networks_and_bat
     np.testing.assert_allclose(loss - without, 2 * diagnostics["unlike_a_vehicle"], rtol=1e-4)
 
 
+def test_depth_is_held_near_what_is_known_where_that_has_a_weight(networks_and_batch):
+    depth_net, pose_net, params, stats, batch = networks_and_batch
+    batch = batch | {"target": 0.05 * batch["target"]}  # plain
+    known = 0.1 + jax.random.uniform(jax.random.key(5), batch["target"].shape[:3])
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def objective(weight, known):
+        config = LossConfig(occlusion=False, distillation=weight)
+        loss, (_, diagnostics) = depth_pose_objective(
+            params,
+            stats,
+            batch | {"known_disparity": known},
+            depth_net=depth_net,
+            pose_net=pose_net,
+            rotation="euler",
+            config=config,
+        )
+        return loss, diagnostics
+
+    (without, _), (loss, diagnostics) = objective(0.0, known), objective(2.0, known)
+    np.testing.assert_allclose(loss - without, 2 * diagnostics["departure"], rtol=1e-4)
+    np.testing.assert_allclose(objective(2.0, 3 * known)[0], loss, rtol=1e-5)
+
+
 def test_motion_and_depth_follow_matches_where_they_have_a_weight(networks_and_batch):
     depth_net, pose_net, params, stats, batch = networks_and_batch
     motion = geometry.pose_from_vector(jnp.array([0.0, 0.0, -0.4, 0.0, 0.02, 0.0]))

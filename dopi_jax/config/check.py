@@ -64,7 +64,7 @@ def check(config: Config) -> None:
         if not 0 <= value < 1:
             raise UserError(f"config.{name} is {value}: expected 0 or more and less than 1")
     weights = {
-        "loss": ("consistency", "vehicle_motion", "matched_motion", "matched_depth"),
+        "loss": ("consistency", "vehicle_motion", "matched_motion", "matched_depth", "distillation"),
         "flow_loss": ("students", "matched_flow", "smoothness_sharpness"),
     }
     for section, names in weights.items():
@@ -74,6 +74,11 @@ def check(config: Config) -> None:
                 raise UserError(f"config.{section}.{name} is {value}: expected 0 or more")
     if config.flow_loss.smoothness_order not in (1, 2):
         raise UserError(f"config.flow_loss.smoothness_order is {config.flow_loss.smoothness_order}: expected 1 or 2")
+    if config.loss.distillation > 0 and not config.init_from:
+        raise UserError(
+            "config.loss.distillation holds depth near that of the networks that config.init_from names, which is empty: "
+            "name a run or model, or add --config.loss.distillation=0"
+        )
     if config.model.pose_refinements < 0:
         raise UserError(f"config.model.pose_refinements is {config.model.pose_refinements}: expected 0 or more")
     if not 0 <= config.data.max_bad_frames <= 1:

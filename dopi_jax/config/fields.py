@@ -89,6 +89,7 @@ class LossConfig(ReconstructionConfig):
     vehicle_motion: float = 0.0  # weight of what a car hardly does: move sideways or upwards, change its speed at once
     matched_motion: float = 0.0  # weight of the pose network's difference to the motion of matched corners, which warps
     matched_depth: float = 0.0  # weight of the difference of depth to that of these corners, by the same motion
+    distillation: float = 0.0  # weight of the departure from the depth of `init_from`, where the image is plain
 
     @property
     def needs_source_depth(self) -> bool:

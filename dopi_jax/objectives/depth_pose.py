@@ -136,7 +136,8 @@ def depth_pose_objective(
       batch_stats: {"depth": ...}, the running statistics of batch normalisation; {} if the network has none.
       batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3]; and, where the networks are
         to see other colours than the losses compare, `seen_target` and `seen_sources`; and
-        `cut`, where the depth network is to see spliced images; and `matches` [B, 2, N, 4], as `match_motions` takes them,
+        `cut`, where the depth network is to see spliced images; and `known_disparity` [B, H, W], where
+        `config.distillation` holds disparity near it; and `matches` [B, 2, N, 4], as `match_motions` takes them,
         where motion or depth are to follow them.
       depth_net: The depth network.
       pose_net: The pose network.
@@ -181,17 +182,21 @@ def depth_pose_objective(
         refinements=refinements,
     )
 
-    total, of_matches = jnp.zeros(()), {}
+    total, besides = jnp.zeros(()), {}
     if config.needs_matches:
         views = match_motions(1 / finest_disparity, batch["matches"], batch["intrinsics"], poses)
         matched_poses, differences = jax.vmap(jax.vmap(follow_matches))(poses, views)
-        of_matches = {
+        besides = {
             "matched": jnp.mean(views.is_reliable),
             "motion_difference": jnp.mean(differences),
             "matched_depth_error": jnp.mean(views.depth_error),
         }
-        total += config.matched_motion * of_matches["motion_difference"]
-        total += config.matched_depth * of_matches["matched_depth_error"]
+        total += config.matched_motion * besides["motion_difference"]
+        total += config.matched_depth * besides["matched_depth_error"]
+    if config.distillation > 0:
+        departure = jnp.mean(jax.vmap(losses.departure_where_plain)(finest_disparity, batch["known_disparity"], target))
+        besides["departure"] = departure
+        total += config.distillation * departure
     network_poses = poses
     if config.matched_motion > 0:
         poses = matched_poses
@@ -213,7 +218,7 @@ def depth_pose_objective(
         )
         total += jnp.mean(loss)
         if scale == 0:
-            finest = jax.tree.map(jnp.mean, diagnostics) | jax.lax.stop_gradient(of_matches)
+            finest = jax.tree.map(jnp.mean, diagnostics) | jax.lax.stop_gradient(besides)
     if config.vehicle_motion > 0:
         unlike = jnp.mean(jax.vmap(losses.unlike_a_vehicle)(network_poses))
         total += config.vehicle_motion * unlike

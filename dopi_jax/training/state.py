@@ -12,6 +12,7 @@ from dopi_jax.config import Config, OptimizerConfig
 from dopi_jax.interop.imagenet import efficientnet_lite0_params
 from dopi_jax.networks import build_networks, network_variables
 
+KNOWN = "known_depth"  # in `TrainState.frozen`: the depth network that a run started from
 _ENCODER = "encoder"  # the name of what can be pretrained, in the parameters of a network
 _INIT_SIDE = 128  # pixels; the networks are convolutional, so their parameters do not depend on it
 # Adam moves a parameter by its rate at most, whatever the gradient: at the networks' 5e-4, a focal length that is 30 % off
@@ -28,7 +29,8 @@ class TrainState:
       params: {"depth": ..., "pose": ...} in phase 1, and "camera" if its focal length is learnt; {"flow": ...} in phase 2.
       batch_stats: Running statistics of batch normalisation, {"depth": ...} in phase 1; the flow network has none.
       opt_state: Adam's moments.
-      frozen: Variables that no step changes: those of phase 1 in phase 2 where depth and motion enter, else {}.
+      frozen: Variables that no step changes: those of phase 1 in phase 2 where depth and motion enter; in phase 1, where
+        depth is held near that of the networks it started from, those of their depth network as `KNOWN`; else {}.
       averaged: The mean of `params` over the last steps where `config.train.average` asks for it, else {}.
     """
 

@@ -13,7 +13,7 @@ from dopi_jax.models import learned_intrinsics
 from dopi_jax.networks import build_geometry, build_networks, network_variables
 from dopi_jax.objectives import depth_pose_objective, flow_objective
 from dopi_jax.training import parallel
-from dopi_jax.training.state import TrainState, build_optimizer
+from dopi_jax.training.state import KNOWN, TrainState, build_optimizer
 
 
 def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
@@ -75,9 +75,11 @@ def _depth_pose_objective(config: Config):
     networks = build_networks(config.model, parallel.AXIS)
 
     def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
-        del frozen
         variables = network_variables(params, batch_stats)
         batch = batch | {"intrinsics": learned_intrinsics(variables, batch["intrinsics"])}
+        if config.loss.distillation > 0:
+            finest, *_ = networks.depth.apply(with_kernels_in(config.train.precision, frozen[KNOWN]), batch["target"])
+            batch["known_disparity"] = finest[..., 0]
         return depth_pose_objective(
             with_kernels_in(config.train.precision, params),
             batch_stats,

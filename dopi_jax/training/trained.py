@@ -9,8 +9,10 @@ from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.training.checkpoint import restore_networks, save_networks
+from dopi_jax.training.state import KNOWN
 
 _FROZEN = "depthpose"  # the folder in a run of phase 2 with what it took from phase 1
+_STARTED_FROM = "started_from"  # the folder in a run of phase 1 with the networks whose depth it holds on to
 
 
 def restore_variables(
@@ -63,21 +65,27 @@ def read_run(folder: pathlib.Path, which: Literal["best", "latest"] = "best") ->
 
 
 def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
-    """Returns the networks of phase 1 that teach a run of phase 2.
+    """Returns the networks that a run holds on to: of phase 1 those that teach phase 2, or the depth that it started from.
 
     They are copied into the run's folder when it starts, and read from there when it goes on or is evaluated: what happens
-    to the run of phase 1 in the meantime does not matter.
+    to the run that they come from does not matter in the meantime.
 
     Args:
-      workdir: The folder of the run of phase 2.
+      workdir: The run's folder.
       config: Its config.
 
     Returns:
-      {"depth": variables, "pose": variables}; {} if the config's objective needs none.
+      {"depth": variables, "pose": variables} in phase 2, {`KNOWN`: variables of the depth network} in phase 1; {} if the
+      config's objective needs none.
 
     Raises:
-      UserError: `config.depthpose` names no run of phase 1, or one of other networks.
+      UserError: `config.depthpose` or `config.init_from` names no run of phase 1, or one of other networks.
     """
+    if config.phase == "depthpose" and config.loss.distillation > 0:
+        if not (workdir / _STARTED_FROM).is_dir():
+            save_networks(workdir / _STARTED_FROM, *_read_initial(config))
+        started_from, _ = restore_networks(workdir / _STARTED_FROM, config)
+        return {KNOWN: started_from["depth"]}
     if config.phase != "flow" or not config.flow_loss.needs_depthpose:
         return {}
     if not (workdir / _FROZEN).is_dir():
@@ -101,6 +109,10 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
     """
     if not config.init_from or any((workdir / "checkpoints").glob("[0-9]*")):
         return None
+    return _read_initial(config)[0]
+
+
+def _read_initial(config: Config) -> tuple[dict[str, Any], int]:
     found = _find("init_from", config.init_from, "a run")
     stored, trained = found.config, {"flow": ("flow",), "depthpose": ("depth", "pose")}[config.phase]
     if not found.has(config.phase, trained):
@@ -109,15 +121,15 @@ def initial_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any] |
             f"{config.phase!r}: name a run of the same phase; phase 2 takes phase 1 by config.depthpose"
         )
     for name in (*trained, "rotation"):
-        found, wanted = getattr(stored.model, name), getattr(config.model, name)
-        if found != wanted:
+        of_found, wanted = getattr(stored.model, name), getattr(config.model, name)
+        if of_found != wanted:
             raise UserError(
-                f"config.init_from is {config.init_from!r}, whose model.{name} is {found!r}, but the config asks for "
-                f"{wanted!r}: name another run, or add --config.model.{name}={found}"
+                f"config.init_from is {config.init_from!r}, whose model.{name} is {of_found!r}, but the config asks for "
+                f"{wanted!r}: name another run, or add --config.model.{name}={of_found}"
             )
-    variables, _ = found.read()
+    variables, step = found.read()
     camera = {"camera"} if config.trains_camera else set()
-    return {name: variables[name] for name in variables if name in {*trained, *camera}}
+    return {name: variables[name] for name in variables if name in {*trained, *camera}}, step
 
 
 class _Found(NamedTuple):

@@ -1,6 +1,7 @@
 """train.py on prepared sets and own footage, with damaged frames, and from another run's networks."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -91,19 +92,25 @@ def test_damaged_frames_cost_no_training_and_resuming_repeats_it(command, argume
 
 
 def test_a_run_starts_from_anothers_networks(command, trained, toy, tmp_path):
-    """Weights alone, at step 0 and at another size, as Cityscapes before KITTI; once begun it goes on by itself."""
-    arguments = (*trained.arguments, "--config.data.height=32", f"--config.init_from={trained.workdir}")
+    """Weights alone, at step 0 and at another size, as Cityscapes before KITTI; once begun it goes on without the other."""
+    arguments = (*trained.arguments, "--config.data.height=32", "--config.loss.distillation=0.5")
+    other = shutil.copytree(trained.workdir, tmp_path / "other")
+    arguments = (*arguments, f"--config.init_from={other}")
     said = command("train", *arguments, f"--workdir={tmp_path / 'run'}", "--config.train.steps=1")
     assert said.status == 0, said.err
     assert "resumed" not in said.err
+    assert "train/departure" in (tmp_path / "run/metrics.jsonl").read_text()
+    shutil.rmtree(other)
     rate = 5e-4
     for ours, theirs in zip(_leaves(networks(tmp_path / "run")), _leaves(networks(trained.workdir)), strict=True):
         assert np.max(np.abs(ours - theirs)) <= 1.001 * rate
-    said = command("train", *arguments, f"--workdir={tmp_path / 'run'}", "--config.train.steps=1")
+    said = command("train", *arguments, f"--workdir={tmp_path / 'run'}", "--config.train.steps=2")
     assert said.status == 0 and "resumed from step 1" in said.err
 
+    arguments = (*arguments, f"--config.init_from={trained.workdir}")
     for override, message in (
         ("--config.init_from=nowhere", "config.init_from is 'nowhere': expected the folder of a run, with config.json"),
+        ("--config.init_from=", "config.init_from names, which is empty: name a run or model"),
         ("--config.model.rotation=so3", "whose model.rotation is 'euler', but the config asks for 'so3'"),
     ):
         said = command("train", *arguments, override, f"--workdir={tmp_path / 'other'}")
