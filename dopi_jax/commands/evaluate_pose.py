@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from dopi_jax import evaluation, formats, predict, visualization
+from dopi_jax import evaluation, formats, metric_scale, predict, visualization
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.data import tracking
-from dopi_jax.data.images import read_image, snippet_input
+from dopi_jax.data.images import network_input, read_image, snippet_input
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.sources import kitti_odometry
@@ -23,6 +23,7 @@ from dopi_jax.errors import UserError
 
 _LENGTHS = (3, 5)
 _BATCH = 8
+_HEIGHTS = 20  # frames of a sequence, evenly spread, whose depth tells how high the camera stands
 _FRAME_RATE = 10.0  # Hz, about that of all KITTI recordings
 
 
@@ -82,7 +83,8 @@ def evaluate(run: EvaluationRun) -> None:
                 print(f"note: {name} has no {length} consecutive frames: no {length}-frame result", file=sys.stderr)
         longest = int(np.argmax([len(m) for m in motions]))
         of_longest = dataclasses.replace(sequence.piece(range(len(frames))[spans[longest]]), name=name)
-        trajectories[name] = _measure_trajectory(run, of_longest, truth[spans[longest]], motions[longest])
+        scale = _metres_per_unit(run, name, frames[spans[longest]], K)
+        trajectories[name] = _measure_trajectory(run, of_longest, truth[spans[longest]], motions[longest], scale)
         of_three = snippets[_LENGTHS[0]][name]
         trajectories[name] |= {
             "rotation_error": float(np.mean(of_three.rotation)),
@@ -114,11 +116,33 @@ def _measure(length: int, numbers: tuple[int, ...], truth: np.ndarray, motions: 
     return _Snippets(np.array(numbers[: len(true)]), *evaluation.snippet_ate(true, predicted), scale, *straight)
 
 
-def _measure_trajectory(run: EvaluationRun, sequence: Sequence, truth: np.ndarray, motions: np.ndarray) -> dict[str, float]:
+def _measure_trajectory(
+    run: EvaluationRun, sequence: Sequence, truth: np.ndarray, motions: np.ndarray, metres_per_unit: float | None
+) -> dict[str, float]:
     trajectory = evaluation.trajectory_from_predictions(motions)
     aligned, _ = evaluation.align_trajectory(truth, trajectory)
     _write_trajectory(run, sequence, truth, aligned)
-    return evaluation.trajectory_ate(truth, trajectory) | evaluation.kitti_odometry_errors(truth, aligned)
+    result = evaluation.trajectory_ate(truth, trajectory) | evaluation.kitti_odometry_errors(truth, aligned)
+    if metres_per_unit is not None:
+        trajectory[:, :3, 3] *= metres_per_unit
+        in_metres = evaluation.kitti_odometry_errors(truth, trajectory)
+        result |= {"metric_scale": metres_per_unit, "metric_t_rel_percent": in_metres["t_rel_percent"]}
+    return result
+
+
+def _metres_per_unit(run: EvaluationRun, name: str, frames: np.ndarray, K: np.ndarray) -> float | None:
+    """By how high the depth of some frames says that the camera stands; None where that is not asked for or not seen."""
+    if run.config.data.camera_height == 0 or "depth" not in run.variables:
+        return None
+    predict_disparity = predict.make_predict_disparity(run.config)
+    chosen = frames[np.linspace(0, len(frames) - 1, min(_HEIGHTS, len(frames))).astype(int)]
+    depths = [1 / np.asarray(predict_disparity(run.variables, network_input(frame)[None]))[0] for frame in chosen]
+    found = metric_scale.metres_per_unit(
+        [metric_scale.camera_height(depth, K) for depth in depths], run.config.data.camera_height
+    )
+    if found is None:
+        print(f"note: {name} shows no level road before the camera: no drift by config.data.camera_height", file=sys.stderr)
+    return found
 
 
 def _write(

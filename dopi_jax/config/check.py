@@ -85,6 +85,8 @@ def check(config: Config) -> None:
         raise UserError(f"config.data.max_bad_frames is {config.data.max_bad_frames}: expected a share, from 0 to 1")
     if not 0 <= config.data.field_of_view < 180:
         raise UserError(f"config.data.field_of_view is {config.data.field_of_view}: expected degrees, or 0 if unknown")
+    if not 0 <= config.data.camera_height < math.inf:
+        raise UserError(f"config.data.camera_height is {config.data.camera_height}: expected metres, or 0 if unknown")
     if config.data.stride < 0:
         raise UserError(f"config.data.stride is {config.data.stride}: expected 1 or more, or 0 to measure it")
     if not 0 <= config.optimizer.decay_after <= 1:

@@ -20,6 +20,8 @@ class DataConfig:
     train: tuple[str, ...] = ("kitti_raw:eigen",)  # selections "set:which[from:to]", see dopi_jax.data.select
     validation: tuple[str, ...] = ("kitti_raw:eigen_val",)
     pose_test: tuple[str, ...] = ("kitti_odometry:09", "kitti_odometry:10")  # sequences that --task pose evaluates
+    # in metres above the road, of the camera of pose_test: --task pose then also gives drift in metres by it; 0: unknown
+    camera_height: float = 0.0
     height: int = 256  # pixels
     width: int = 832
     augment: bool = True  # flip and scale-crop

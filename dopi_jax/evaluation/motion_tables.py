@@ -73,13 +73,17 @@ def trajectory_table(results: Mapping[str, Mapping[str, float]]) -> str:
 
     Args:
       results: by sequence, the merged results of `trajectory_ate` and `kitti_odometry_errors`, and the mean
-        rotation error of the snippets in radians, `rotation_error`, with `straight_ahead_rotation_error` beside it.
+        rotation error of the snippets in radians, `rotation_error`, with `straight_ahead_rotation_error` beside it; and,
+        where metres are known otherwise than by the truth, `metric_scale` and `metric_t_rel_percent`.
     """
     headers = ["Sequence", "rotation [deg]", "of straight ahead", "global ATE [m]", "scale", "t_rel [%]"]
     headers += ["r_rel [deg/100 m]", "segments"]
+    in_metres = any("metric_scale" in result for result in results.values())
+    headers += ["scale by camera height", "t_rel [%] with it"] if in_metres else []
     rows = []
     for name, result in results.items():
         drift = [result["t_rel_percent"], result["r_rel_deg_per_100m"]]
+        by_height = [result.get(key, np.nan) for key in ("metric_scale", "metric_t_rel_percent")] if in_metres else []
         rows.append(
             [
                 name,
@@ -89,6 +93,7 @@ def trajectory_table(results: Mapping[str, Mapping[str, float]]) -> str:
                 result["scale"],
                 *(None if np.isnan(value) else value for value in drift),
                 result["segments"],
+                *(None if np.isnan(value) else value for value in by_height),
             ]
         )
     return render_table("Whole trajectories after one similarity alignment", headers, rows)

@@ -4,12 +4,16 @@ import csv
 import json
 import pathlib
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from dopi_jax import predict
+from dopi_jax.commands import evaluate_pose
+from dopi_jax.config import Config, DataConfig
 from dopi_jax.formats import read_kitti_poses
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -80,6 +84,22 @@ def test_pose_on_the_sequences_of_the_config(evaluated, trained):
         assert poses.shape == (12, 4, 4)
         assert len((trained.workdir / f"evaluation/trajectory_{name}_tum.txt").read_text().splitlines()) == 13
         assert Image.open(trained.workdir / f"evaluation/trajectory_{name}.png").size == (600, 600)
+
+
+def test_metres_by_the_camera_height_where_the_depth_shows_a_road(monkeypatch, capsys):
+    """A camera 0.11 units above a plane, 1.65 m above the road: 15 metres a unit. A wall shows no road."""
+    K = np.array([[40.0, 0, 31.5], [0, 40.0, 11.5], [0, 0, 1]])
+    rows = np.arange(24.0)[:, None]
+    road = np.broadcast_to(np.maximum((rows - 11.5) / (40 * 0.11), 1e-3), (24, 64))
+    run = SimpleNamespace(config=Config(data=DataConfig(camera_height=1.65)), variables={"depth": {}})
+    frames = np.zeros((5, 24, 64, 3), np.uint8)
+    for disparity, expected in ((road, 15.0), (np.ones((24, 64)), None)):
+        monkeypatch.setattr(predict, "make_predict_disparity", lambda _, d=disparity: lambda *_: d[None])
+        found = evaluate_pose._metres_per_unit(run, "03", frames, K)
+        assert found == (expected and pytest.approx(expected, rel=1e-3))
+    assert "03 shows no level road" in capsys.readouterr().err
+    run.config.data.camera_height = 0.0
+    assert evaluate_pose._metres_per_unit(run, "03", frames, K) is None
 
 
 def test_overrides_and_the_checkpoint_can_be_chosen(evaluated):

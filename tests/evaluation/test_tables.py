@@ -104,6 +104,11 @@ def test_trajectory_table_shows_degrees_and_leaves_out_what_a_short_path_lacks()
     assert row_of(table, "03").split() == ["03", "(600-800)", "1.000", "2.000", "1.500", "30.000", "-", "-", "0"]
     assert row_of(table, "09").split() == ["09", "1.000", "2.000", "1.500", "30.000", "2.607", "0.288", "958"]
 
+    by_height = {**long, "metric_scale": 28.0, "metric_t_rel_percent": 7.5}
+    table = trajectory_table({"03": {**short, "metric_scale": 29.0, "metric_t_rel_percent": np.nan}, "09": by_height})
+    assert row_of(table, "03").split()[-4:] == ["-", "0", "29.000", "-"]
+    assert row_of(table, "09").split()[-3:] == ["958", "28.000", "7.500"]
+
 
 def test_on_drawn_streets_there_are_no_rows_of_kitti():
     averages = {"all": {"epe": 2.0, "fl": 0.1}}
