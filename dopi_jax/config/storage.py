@@ -7,6 +7,7 @@ import runpy
 from collections.abc import Callable
 from typing import Any
 
+from dopi_jax.config.check import check_types
 from dopi_jax.config.fields import Config
 from dopi_jax.errors import UserError
 
@@ -29,7 +30,7 @@ def from_json(text: str) -> Config:
       A config. Fields that the text lacks have their defaults.
 
     Raises:
-      UserError: The text has fields that no config has, or is not JSON.
+      UserError: The text has fields that no config has or values of a wrong type, or is not JSON.
     """
     try:
         values = json.loads(text)
@@ -37,6 +38,10 @@ def from_json(text: str) -> Config:
         raise UserError(f"the stored config is not JSON ({error}): start the run in a new folder") from error
     config = Config()
     _fill(config, values, "config")
+    try:
+        check_types(config)
+    except UserError as error:
+        raise UserError(f"the stored config cannot be read ({error}): start the run in a new folder") from error
     return config
 
 
@@ -51,7 +56,7 @@ def _fill(section: Any, values: dict, path: str) -> None:
         if dataclasses.is_dataclass(current):
             _fill(current, value, f"{path}.{name}")
         else:
-            setattr(section, name, tuple(value) if isinstance(current, tuple) else value)
+            setattr(section, name, tuple(value) if isinstance(value, list) else value)
 
 
 def find_config_file(named: str) -> str:
