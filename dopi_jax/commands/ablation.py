@@ -76,8 +76,8 @@ def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -
 
     tables = [_table(phase, {row: results[phase, row] for row in rows}) for phase, rows in _ROWS.items()]
     written = {f"{_TABLES[phase]}, {row}": of_seeds for (phase, row), of_seeds in results.items()}
-    (workdir / "ablation.txt").write_text("\n\n".join(tables) + "\n")
-    (workdir / "ablation.json").write_text(json.dumps({"seeds": list(seeds), **written}, indent=2) + "\n")
+    (workdir / "ablation.txt").write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    (workdir / "ablation.json").write_text(json.dumps({"seeds": list(seeds), **written}, indent=2) + "\n", encoding="utf-8")
     print("\n\n".join(tables))
 
 
@@ -98,7 +98,7 @@ _METRICS = {
 def _metrics(folder: pathlib.Path, phase: str) -> dict[str, float]:
     found = {}
     for task, metrics in _METRICS[phase].items():
-        result = json.loads((folder / f"{task}.json").read_text())
+        result = json.loads((folder / f"{task}.json").read_text(encoding="utf-8"))
         found |= {name: _look_up(result, path) for name, path in metrics.items()}
     return found
 

@@ -1,7 +1,6 @@
 """Drawn streets and what is trained on them, for the demo and the ablations; what has been done is not done again."""
 
 import pathlib
-import runpy
 import sys
 
 from dopi_jax import config as config_lib
@@ -59,7 +58,7 @@ def train_phase(
     Raises:
       UserError: As `commands.train.run` says, or the training was stopped.
     """
-    config = runpy.run_path(config_lib.find_config_file(CONFIGS[phase]))["get_config"](variant)
+    config = config_lib.load_config(f"{CONFIGS[phase]}:{variant}")
     config.data.root = str(data)
     config.data.height, config.data.width = SIZE
     config.train.seed = seed

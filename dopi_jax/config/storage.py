@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import runpy
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,46 @@ def find_config_file(named: str) -> str:
             f"that come with the package, {', '.join(shipped)}"
         )
     return f"{shipped[stem]}{colon}{variant}"
+
+
+def load_config(named: str) -> Config:
+    """Returns the config of a file that a user names.
+
+    Args:
+      named: As `find_config_file` takes it.
+
+    Returns:
+      What the file's `get_config` gives, called with the variant if one is named. It is not checked.
+
+    Raises:
+      UserError: There is no such file, it has no variant of this name, or it is no config.
+    """
+    found = find_config_file(named)
+    file, colon, variant = found.partition(":")
+    expected = "expected Python with a function get_config that returns a dopi_jax.config.Config"
+    try:
+        defined = runpy.run_path(file)
+        if not callable(defined.get("get_config")):
+            raise UserError(f"config file {file!r} has no function get_config: {expected}")
+        config = defined["get_config"](variant) if colon else defined["get_config"]()
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"config file {file!r} fails{_line_of(file, error)} ({_in_words(error)}): {expected}") from error
+    if not isinstance(config, Config):
+        raise UserError(f"config file {file!r} returns {type(config).__name__}: {expected}")
+    return config
+
+
+def _line_of(file: str, error: BaseException) -> str:
+    lines = [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
+    lines += [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" in line {lines[-1]}" if lines else ""
+
+
+def _in_words(error: BaseException) -> str:
+    text = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def config_beside(file: str, name: str) -> Callable[[str], Config]:
