@@ -128,6 +128,8 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(variant):
         (changed(data__train=("a\n",)), r"config.data.train is 'a\\n': expected text without control characters"),
         (changed(optimizer__learning_rate=10**400), r"config.optimizer.learning_rate is a number of 1329 bits"),
         (changed(train__seed=10**20), r"config.train.seed is 100000000000000000000: expected 0 to 4294967295"),
+        (changed(train__seed=10**5000), r"config.train.seed is a number of 16610 bits: expected 0 to 4294967295"),
+        (changed(train__precision=10**5000), r"config.train.precision is a number of 16610 bits: expected str"),
         (Config(train=5), r"config.train is 5: expected TrainConfig"),
         (Config(train=Config().loss), r"config.train is LossConfig\(.*: expected TrainConfig"),
         (Config(phase="pose"), r"config.phase is 'pose': expected one of depthpose, flow"),

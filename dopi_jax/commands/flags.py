@@ -110,7 +110,7 @@ def _parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
         raise UserError(_illegal_value(str(error))) from error
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:
         raise UserError(f"{error}; --help lists the options") from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: options are written --name=value, --help lists them")
@@ -122,7 +122,8 @@ def _with_flag_files(argv: list[str]) -> list[str]:
     try:
         found = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
     except flags.Error as error:
-        raise UserError(f"{error}: --flagfile names a file with one option a line") from error
+        message = str(error).removeprefix("ERROR:: ")
+        raise UserError(f"{message}: --flagfile names a file with one option a line") from error
     except UnicodeDecodeError as error:
         raise UserError(f"the file that --flagfile names is no text ({error}): expected one option a line") from error
     for argument in found:

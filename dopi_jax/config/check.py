@@ -76,12 +76,12 @@ def _check_type(section: Any, name: str, kind: Any, where: str) -> None:
         try:
             setattr(section, name, float(value))
         except OverflowError:
-            raise UserError(f"{where} is a number of {value.bit_length()} bits: expected float") from None
+            raise UserError(f"{where} is {_shown(value)}: expected float") from None
     elif typing.get_origin(kind) is tuple:
         if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
             raise UserError(f"{where} is {value!r}: expected a tuple of strings, such as \"('kitti_raw:eigen',)\"")
     elif not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise UserError(f"{where} is {value!r}: expected {kind.__name__}")
+        raise UserError(f"{where} is {_shown(value)}: expected {kind.__name__}")
     for text in value if isinstance(value, tuple) else (value,):
         if isinstance(text, str) and _CONTROL.search(text):
             raise UserError(f"{where} is {text!r}: expected text without control characters")
@@ -95,7 +95,14 @@ def _check_allowed(section: Any, path: str) -> None:
         if dataclasses.is_dataclass(value):
             _check_allowed(value, f"{path}.{name}")
         elif name in allowed and value not in allowed[name]:
-            raise UserError(f"{path}.{name} is {value!r}: expected {allowed[name]}")
+            raise UserError(f"{path}.{name} is {_shown(value)}: expected {allowed[name]}")
+
+
+def _shown(value: Any) -> str:
+    """What a field holds; Python refuses to write numbers of more than 4300 digits."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a number of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _check_schedule(config: Config) -> None:
