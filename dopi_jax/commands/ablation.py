@@ -13,7 +13,7 @@ import numpy as np
 
 from dopi_jax import evaluation
 from dopi_jax.commands import flags as command_flags
-from dopi_jax.commands.street_runs import draw_streets, say, train_phase
+from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.commands.tasks import TASKS
 from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS
 from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
@@ -52,6 +52,7 @@ def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -
     Raises:
       UserError: A training cannot be done.
     """
+    check_choices(max(seeds), steps)
     command_flags.use_compilation_cache()
     command_flags.tell_warnings_as_notes()
     results = {(phase, row): [] for phase, rows in _ROWS.items() for row in rows}

@@ -15,6 +15,22 @@ CONFIGS = {"depthpose": "demo_depthpose", "flow": "demo_flow"}
 _TITLES = {"depthpose": "depth and motion", "flow": "optical flow"}
 
 
+def check_choices(seed: int, steps: int | None) -> None:
+    """Refuses a seed or a number of steps before minutes are spent on drawing.
+
+    Args:
+      seed: Of the training.
+      steps: Instead of the configs'; None for those.
+
+    Raises:
+      UserError: No training takes it.
+    """
+    config = config_lib.Config()
+    config.train.seed = seed
+    config.train.steps = config.train.steps if steps is None else steps
+    config_lib.check(config)
+
+
 def draw_streets(data: pathlib.Path, seed: int) -> None:
     """Draws the streets to train and test on, in the layouts of the real data sets.
 

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from dopi_jax.commands import ablation, demo
+
 REPOSITORY = pathlib.Path(__file__).parents[2]
 DRIVE = "2011_09_26_drive_0095"
 
@@ -127,6 +129,16 @@ def test_a_flag_file_is_read_as_the_command_line_is(command, tmp_path, lines, pa
 def test_overrides_of_a_flag_file_count(command, tmp_path):
     (tmp_path / "flags").write_text("--config=configs/kitti_depthpose_small.py\n--config.data.root=/nowhere\n")
     assert_one_sentence(command("train", f"--flagfile={tmp_path / 'flags'}"), r"no data at /nowhere \(from --config.data")
+
+
+@pytest.mark.parametrize("main", [demo.main, ablation.main])
+@pytest.mark.parametrize("option", ["--steps=0", "--steps=-1"])
+def test_steps_that_cannot_be_trained_are_refused_before_streets_are_drawn(main, option, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([option, f"--workdir={tmp_path}"])
+    assert ended.value.code == 1
+    assert re.fullmatch(r"error: config.train.steps is (0|-1): expected 1 to 2147483647\n", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_in_the_folder_of_the_run(monkeypatch, tmp_path, command):
