@@ -124,4 +124,4 @@ def write_json(path: pathlib.Path, about: dict[str, Any], rows: Sequence[Row]) -
     """Writes the numbers, in seconds and bytes, with what they were measured on."""
     derived = ("flops_per_second", "traffic_over_floor", "frames_per_second", "snippets_per_second", "cores_for_30_a_second")
     records = [dataclasses.asdict(row) | {name: getattr(row, name) for name in derived} for row in rows]
-    path.write_text(json.dumps({**about, "rows": records}, indent=2) + "\n")
+    path.write_text(json.dumps({**about, "rows": records}, indent=2) + "\n", encoding="utf-8")

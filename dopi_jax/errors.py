@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import io
+import os
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
@@ -35,9 +37,37 @@ class ArgumentParser(argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def told_in_one_sentence() -> Iterator[None]:
-    """Ends the process with status 1 and one sentence on stderr at a `UserError` inside."""
+    """Ends the process with status 1 and one sentence on stderr at a `UserError` inside.
+
+    So does a file or folder that the system refuses, and too little memory. A reader that has seen enough, such as `head`,
+    ends it without a word.
+    """
+    print_any_text()
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _end(str(error))
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # or Python would tell at its end that it cannot flush
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end(f"{str(error.filename)!r} cannot be used ({error.strerror}): check the path, its permissions and the disk")
+    except MemoryError:
+        _end("not enough memory: choose smaller images or fewer of them")
+
+
+def print_any_text() -> None:
+    """Makes print escape what a terminal or a pipe cannot show, such as ± where the locale is ASCII, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _end(sentence: str) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(1)

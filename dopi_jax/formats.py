@@ -32,7 +32,7 @@ def read_kitti_poses(path: str | os.PathLike) -> np.ndarray:
       UserError: the file cannot be read, has no pose, or has a line that is not a pose.
     """
     try:
-        lines = pathlib.Path(path).read_text().rstrip().splitlines()
+        lines = pathlib.Path(path).read_text(encoding="utf-8").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as a text file of poses: {error}") from None
     if not lines:

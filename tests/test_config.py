@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from dataclasses import MISSING
 
 import pytest
 
 from dopi_jax.config import ABLATIONS, Config, apply_flow_variant, apply_variant, check, field_types, from_json, to_json
+from dopi_jax.config.ranges import Choices, FolderName, Interval, allowed_in
 from dopi_jax.errors import UserError
 from dopi_jax.models import DepthNet, PoseNet
 
@@ -94,7 +96,7 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(variant):
 @pytest.mark.parametrize(
     "config, sentence",
     [
-        (changed(train__steps=-1), r"config.train.steps is -1: expected more than 0"),
+        (changed(train__steps=-1), r"config.train.steps is -1: expected 1 to 2147483647"),
         (changed(train__batch_size=0), r"config.train.batch_size is 0"),
         (changed(data__width=0), r"config.data.width is 0"),
         (changed(train__average=1.0), r"config.train.average is 1.0: expected 0 or more and less than 1"),
@@ -105,7 +107,7 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(variant):
         (changed(optimizer__learning_rate=math.nan), r"config.optimizer.learning_rate is nan"),
         (changed(optimizer__learning_rate=math.inf), r"config.optimizer.learning_rate is inf"),
         (changed(optimizer__decay="cosine"), r"config.optimizer.decay is 'cosine': expected one of step, linear"),
-        (changed(optimizer__decay_after=450.0), r"config.optimizer.decay_after is 450.0: expected a share of the steps"),
+        (changed(optimizer__decay_after=450.0), r"config.optimizer.decay_after is 450.0: expected 0 to 1"),
         (changed(optimizer__decay_after=math.nan), r"config.optimizer.decay_after is nan"),
         (changed(train__steps=1.5), r"config.train.steps is 1.5: expected int"),
         (changed(train__steps=True), r"config.train.steps is True: expected int"),
@@ -115,11 +117,22 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(variant):
         (changed(data__train="kitti_raw:eigen"), r"config.data.train is 'kitti_raw:eigen': expected a tuple of strings"),
         (changed(data__train=(5,)), r"config.data.train is \(5,\): expected a tuple of strings"),
         (changed(model__depth="lite", data__width=400), r"config.data.width is 400: .* multiple of 32, .*, such as 384"),
-        (changed(optimizer__encoder_rate=-1.0), r"config.optimizer.encoder_rate is -1.0: expected a factor, 0 or more"),
+        (changed(optimizer__encoder_rate=-1.0), r"config.optimizer.encoder_rate is -1.0: expected 0 to 1000"),
         (changed(model__depth="resnet50"), r"config.model.depth is 'resnet50': expected one of resnet6, resnet_s6, small"),
         (changed(model__rotation="matrix"), r"config.model.rotation is 'matrix': expected one of"),
         (changed(loss__penalty="l1"), r"config.loss.penalty is 'l1': expected one of charbonnier, power"),
         (changed(train__best_by="loss"), r"config.train.best_by is 'loss': expected one of"),
+        (changed(train__best_by="epe"), r"config.train.best_by is 'epe': expected one of .*abs_rel in phase 'depthpose'"),
+        (changed(data__train=()), r"config.data.train is \(\): expected at least one selection"),
+        (changed(data__root="a\0b"), r"config.data.root is 'a\\x00b': expected text without control characters"),
+        (changed(data__train=("a\n",)), r"config.data.train is 'a\\n': expected text without control characters"),
+        (changed(optimizer__learning_rate=10**400), r"config.optimizer.learning_rate is a number of 1329 bits"),
+        (changed(train__seed=10**20), r"config.train.seed is 100000000000000000000: expected 0 to 4294967295"),
+        (changed(train__seed=10**5000), r"config.train.seed is a number of 16610 bits: expected 0 to 4294967295"),
+        (changed(train__precision=10**5000), r"config.train.precision is a number of 16610 bits: expected str"),
+        (Config(train=5), r"config.train is 5: expected TrainConfig"),
+        (Config(train=Config().loss), r"config.train is LossConfig\(.*: expected TrainConfig"),
+        (Config(phase="pose"), r"config.phase is 'pose': expected one of depthpose, flow"),
     ],
 )
 def test_what_cannot_be_run_is_refused_by_name(config, sentence):
@@ -127,8 +140,85 @@ def test_what_cannot_be_run_is_refused_by_name(config, sentence):
         check(config)
 
 
-def test_check_takes_a_whole_number_for_a_float_and_any_seed():
-    config = changed(optimizer__learning_rate=1, train__seed=0)
+FIELDS = {
+    f"{section}.{name}".lstrip("."): (section, name)
+    for section, kind in [("", Config), *((f.name, f.type) for f in dataclasses.fields(Config) if f.default is MISSING)]
+    for name in (f.name for f in dataclasses.fields(kind) if f.default is not MISSING)
+}
+
+
+def outside(allowed, kind):
+    """Values next to what a field allows."""
+    match allowed:
+        case Interval():
+            (low, high), (with_low, with_high) = allowed.bounds, allowed.is_closed
+            if kind is int:
+                return [int(low) - with_low, int(high) + with_high]
+            below, above = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
+            return [below if with_low else low, above if with_high else high, math.nan, math.inf, -math.inf]
+        case Choices():
+            return [0, 3] if kind is int else ["Small", ""]
+        case FolderName():
+            return ["", ".", "..", "../x", "a/b", "/a", "a\\b", "-a", "~", " a", "a" * 101]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_every_field_says_what_it_may_hold_and_nothing_else_is_taken(field):
+    section, name = FIELDS[field]
+    config = Config()
+    holder = getattr(config, section) if section else config
+    kind, default = field_types()[field], getattr(holder, name)
+    allowed = allowed_in(type(holder)).get(name)
+    if allowed is None:
+        assert kind in (bool, str, tuple), "a number has an interval"
+        wrong = {bool: [1, "True"], str: [1, None, "a\0"], tuple: ["a", [], (1,)]}[kind]
+    else:
+        wrong = [*outside(allowed, kind), None, True, 1 if kind is str else "1"]
+    for value in wrong:
+        setattr(holder, name, value)
+        with pytest.raises(UserError, match=rf"^config\.{field} is .*: expected "):
+            check(config)
+    setattr(holder, name, default)
+    check(config)
+
+
+@pytest.mark.parametrize(
+    "text, inside, outside, words",
+    [
+        ("[0, 1)", [0, 0.5, 0.9999], [-1e-9, 1, 1 - 1e-12], "0 or more and less than 1"),
+        ("(0, 1]", [1e-30, 1], [0, 1e-60, 1.0001], "more than 0 and at most 1"),
+        ("[-2, 1e6]", [-2, 1e6], [-3, 1e7], "-2 to 1e6"),
+        ("(-1, 1)", [0], [-1, 1], "more than -1 and less than 1"),
+    ],
+)
+def test_intervals(text, inside, outside, words):
+    """A float counts as the float32 that steps compute with: 1 - 1e-12 is 1, and 1e-60 is 0."""
+    interval = Interval(text)
+    assert all(value in interval for value in inside)
+    assert not any(value in interval for value in (*outside, math.nan, math.inf, -math.inf))
+    assert str(interval) == words
+
+
+def test_a_field_that_a_config_file_misspells_is_told_with_the_nearest():
+    config = Config()
+    config.train.step = 5
+    with pytest.raises(UserError, match=r"^config.train.step is set, but no config has this field: .*config.train.steps$"):
+        check(config)
+
+
+@pytest.mark.parametrize("decay_after, steps", [(1.0, 20), (0.99, 20), (0.6, 1)])
+def test_a_rate_that_is_to_fall_evenly_has_steps_to_fall_in(decay_after, steps):
+    config = changed(optimizer__decay="linear", optimizer__decay_after=decay_after, train__steps=steps)
+    with pytest.raises(UserError, match=rf"decay is 'linear', but decay_after is {decay_after}.* none of the {steps} steps"):
+        check(config)
+    config.optimizer.decay_after = 0.5
+    check(config)
+    config.optimizer.decay, config.optimizer.decay_after = "step", 1.0  # never, as in the paper
+    check(config)
+
+
+def test_check_takes_a_whole_number_for_a_float():
+    config = changed(optimizer__learning_rate=1)
     check(config)
     assert isinstance(config.optimizer.learning_rate, float)
 
@@ -159,6 +249,9 @@ def test_json_of_an_older_version_gets_defaults_for_what_it_lacks():
         ('{"name": ', "the stored config is not JSON"),
         ("[1, 2]", r"the stored config has \[1, 2\] for config, expected its fields"),
         ('{"train": 5}', "the stored config has 5 for config.train, expected its fields"),
+        ('{"data": {"train": 5}}', r"cannot be read \(config.data.train is 5: expected a tuple of strings"),
+        ('{"train": {"steps": "5"}}', r"cannot be read \(config.train.steps is '5': expected int"),
+        ('{"model": {"depth": ["small"]}}', r"cannot be read \(config.model.depth is \('small',\): expected str"),
     ],
 )
 def test_a_stored_config_that_cannot_be_read_is_refused(text, sentence):

@@ -13,7 +13,7 @@ import numpy as np
 
 from dopi_jax import evaluation
 from dopi_jax.commands import flags as command_flags
-from dopi_jax.commands.street_runs import draw_streets, say, train_phase
+from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.commands.tasks import TASKS
 from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS
 from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
@@ -52,6 +52,7 @@ def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -
     Raises:
       UserError: A training cannot be done.
     """
+    check_choices(max(seeds), steps)
     command_flags.use_compilation_cache()
     command_flags.tell_warnings_as_notes()
     results = {(phase, row): [] for phase, rows in _ROWS.items() for row in rows}
@@ -76,8 +77,8 @@ def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -
 
     tables = [_table(phase, {row: results[phase, row] for row in rows}) for phase, rows in _ROWS.items()]
     written = {f"{_TABLES[phase]}, {row}": of_seeds for (phase, row), of_seeds in results.items()}
-    (workdir / "ablation.txt").write_text("\n\n".join(tables) + "\n")
-    (workdir / "ablation.json").write_text(json.dumps({"seeds": list(seeds), **written}, indent=2) + "\n")
+    (workdir / "ablation.txt").write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+    (workdir / "ablation.json").write_text(json.dumps({"seeds": list(seeds), **written}, indent=2) + "\n", encoding="utf-8")
     print("\n\n".join(tables))
 
 
@@ -98,7 +99,7 @@ _METRICS = {
 def _metrics(folder: pathlib.Path, phase: str) -> dict[str, float]:
     found = {}
     for task, metrics in _METRICS[phase].items():
-        result = json.loads((folder / f"{task}.json").read_text())
+        result = json.loads((folder / f"{task}.json").read_text(encoding="utf-8"))
         found |= {name: _look_up(result, path) for name, path in metrics.items()}
     return found
 

@@ -9,7 +9,7 @@ import time
 
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.report import summary_table, write_report
-from dopi_jax.commands.street_runs import draw_streets, say, train_phase
+from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.commands.tasks import TASKS
 from dopi_jax.errors import ArgumentParser, told_in_one_sentence
 
@@ -40,6 +40,7 @@ def run(workdir: pathlib.Path, seed: int, steps: int | None = None) -> None:
     Raises:
       UserError: A stage cannot be done.
     """
+    check_choices(seed, steps)
     command_flags.use_compilation_cache()
     command_flags.tell_warnings_as_notes()
     started = time.monotonic()

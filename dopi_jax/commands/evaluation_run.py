@@ -11,7 +11,7 @@ from dopi_jax import config as config_lib
 from dopi_jax import evaluation
 from dopi_jax.config import Config
 from dopi_jax.data.selection import find_data_roots
-from dopi_jax.errors import UserError
+from dopi_jax.errors import UserError, print_any_text
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.synthetic.layouts import LAYOUT_NAMES, MARKER
 from dopi_jax.training.trained import restore_variables
@@ -58,7 +58,7 @@ class EvaluationRun:
         stored = workdir / "config.json"
         if not stored.is_file():
             raise UserError(f"no run in {workdir}: expected {stored}; train first, or name the run's folder with --workdir")
-        config = config_lib.from_json(stored.read_text())
+        config = config_lib.from_json(stored.read_text(encoding="utf-8"))
         _override(config, overrides, str(workdir))
         roots = find_data_roots(config.data.root) if needs_data else ()
         variables, step = restore_variables(workdir, config, which)
@@ -130,11 +130,12 @@ class EvaluationRun:
         _replace(folder / f"{task}.txt", table + "\n")
         _replace(folder / f"{task}.json", json.dumps({"step": self.step, **summary}, indent=2) + "\n")
         partial = folder / f"{task}.csv.partial"
-        with partial.open("w", newline="") as file:
+        with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
         partial.rename(folder / f"{task}.csv")
+        print_any_text()
         print(table)
         print(f"Step {self.step} of {self.workdir}; details in {folder}/{task}.*")
 
@@ -163,5 +164,5 @@ def _override(config: Config, overrides: Mapping[str, Any], trained: str) -> Non
 
 def _replace(path: pathlib.Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     partial.rename(path)

@@ -36,11 +36,8 @@ def run(main: Callable[[], None], arguments: list[str] | None = None) -> None:
     # The checkpoint library tells every file that it writes, at a level that absl shows.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
-    try:
+    with told_in_one_sentence():
         app.run(lambda _: main(), argv=None if arguments is None else [sys.argv[0], *arguments], flags_parser=_parse)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
 
 
 def run_with_options(run_command: Callable[[Any], None], parser: ArgumentParser, arguments: list[str] | None) -> None:
@@ -82,7 +79,7 @@ def workdir(default_run: str | None = None) -> pathlib.Path:
       default_run: Name to take instead of the default config's if neither a config nor a folder is named.
     """
     name = default_run if default_run and not config_is_named() else flags.FLAGS.config.name
-    return pathlib.Path(_WORKDIR.value or pathlib.Path("runs") / name)
+    return pathlib.Path(_WORKDIR.value or pathlib.Path("runs") / name).expanduser()
 
 
 def use_compilation_cache() -> None:
@@ -97,39 +94,48 @@ def tell_warnings_as_notes() -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    argv = _with_config_files(argv)
+    argv = _with_flag_files(argv)
     _check_override_names(argv)
     try:
-        # Defined only now, because the definition already loads the default file and looks for overrides.
-        default = config_lib.find_config_file(_DEFAULT_CONFIG)
-        config_flags.DEFINE_config_file("config", default, "Config file, with :VARIANT if it has variants.")
+        # Defined only now, because the definition already looks for overrides.
+        config_flags.DEFINE_config_dataclass(
+            "config",
+            config_lib.load_config(_DEFAULT_CONFIG),
+            "Config file, with :VARIANT if it has variants.",
+            sys_argv=argv,
+            parse_fn=config_lib.load_config,
+        )
+        flags.FLAGS["config"].default_as_str = f"'{_DEFAULT_CONFIG}'"
         _show_in_help()
         rest = flags.FLAGS(argv)
     except flags.IllegalFlagValueError as error:
         raise UserError(_illegal_value(str(error))) from error
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:
         raise UserError(f"{error}; --help lists the options") from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: options are written --name=value, --help lists them")
     return rest
 
 
-def _with_config_files(argv: list[str]) -> list[str]:
-    """The arguments with the config file itself where only its name is given."""
-    found = list(argv)
-    for place, argument in enumerate(argv):
-        match = re.fullmatch(r"(--?config)(?:=(.*))?", argument)
-        if match and match[2] is not None:
-            found[place] = f"{match[1]}={config_lib.find_config_file(match[2])}"
-        elif match:
-            found[place + 1 :] = [config_lib.find_config_file("".join(argv[place + 1 : place + 2])), *argv[place + 2 :]]
+def _with_flag_files(argv: list[str]) -> list[str]:
+    """The arguments with the lines of a file in place of --flagfile."""
+    try:
+        found = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+    except flags.Error as error:
+        message = str(error).removeprefix("ERROR:: ")
+        raise UserError(f"{message}: --flagfile names a file with one option a line") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"the file that --flagfile names is no text ({error}): expected one option a line") from error
+    for argument in found:
+        if "\0" in argument:
+            raise UserError(f"{argument!r} is no option: expected text without control characters")
     return found
 
 
 def _check_override_names(argv: list[str]) -> None:
     fields = config_lib.field_types()
     for argument in argv[1:]:
-        match = re.match(r"--?(?:no)?config\.([^=]+)", argument)
+        match = re.match(r"--?(?:no)?config\.([^=]*)", argument)
         if match and match[1] not in fields:
             raise UserError(
                 f"--config.{match[1]} names no field of the config: {_hint(match[1], list(fields))}; "
@@ -156,8 +162,7 @@ def _illegal_value(message: str) -> str:
     match = re.match(r"flag --config\.([\w.]+)=(.*?): ", message, re.DOTALL)
     if match:
         return f"--config.{match[1]} is {match[2]!r}: expected {config_lib.field_types()[match[1]].__name__}"
-    lines = message.strip().splitlines()  # of a config file that fails: which one, a traceback, and why
-    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
+    return " ".join(message.split())
 
 
 def _show_in_help() -> None:

@@ -38,19 +38,20 @@ def write_report(workdir: pathlib.Path, evaluated: EvaluationRun, runs: Mapping[
     ]
     for title, run in runs.items():
         parts.append(f"<h2>Training: {html.escape(title)}</h2>")
-        metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
         parts += [_curve(metrics, f"{group}/{name}") for group, name in _CURVES]
         panels = sorted((run / "images").glob("snippet_*.png"))
         if panels:
             parts.append(_figure(panels[-1], _PANEL_CAPTIONS.get(title, "What the objective sees of one snippet.")))
     for task, caption in _TASKS.items():
-        parts.append(f"<h2>{task.capitalize()}</h2><pre>{html.escape((results / f'{task}.txt').read_text())}</pre>")
+        table = (results / f"{task}.txt").read_text(encoding="utf-8")
+        parts.append(f"<h2>{task.capitalize()}</h2><pre>{html.escape(table)}</pre>")
         pictures = sorted(results.glob("trajectory_*.png" if task == "pose" else f"{task}*.png"))
         parts += [_figure(picture, caption) for picture in pictures[:3]]
     page = f"<!doctype html><meta charset=utf-8><title>dopi_jax report</title><style>{_STYLE}</style>{''.join(parts)}"
     report = workdir / "report.html"
     partial = report.with_suffix(".partial")
-    partial.write_text(page)
+    partial.write_text(page, encoding="utf-8")
     partial.rename(report)
     return report
 
@@ -64,7 +65,7 @@ def summary_table(results: pathlib.Path) -> str:
     Returns:
       Lines of text.
     """
-    depth, pose, flow, occlusion = (json.loads((results / f"{task}.json").read_text()) for task in _TASKS)
+    depth, pose, flow, occlusion = (json.loads((results / f"{task}.json").read_text(encoding="utf-8")) for task in _TASKS)
     rows = []
     for metric, label in (("abs_rel", "AbsRel"), ("a1", "a1")):
         for baseline in ("best depth per row", "training median"):

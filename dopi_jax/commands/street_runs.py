@@ -1,7 +1,6 @@
 """Drawn streets and what is trained on them, for the demo and the ablations; what has been done is not done again."""
 
 import pathlib
-import runpy
 import sys
 
 from dopi_jax import config as config_lib
@@ -14,6 +13,22 @@ SIZE = (128, 320)
 FRAMES = {"kitti_raw": 720, "kitti_odometry": 120, "kitti_flow_2015": 20}
 CONFIGS = {"depthpose": "demo_depthpose", "flow": "demo_flow"}
 _TITLES = {"depthpose": "depth and motion", "flow": "optical flow"}
+
+
+def check_choices(seed: int, steps: int | None) -> None:
+    """Refuses a seed or a number of steps before minutes are spent on drawing.
+
+    Args:
+      seed: Of the training.
+      steps: Instead of the configs'; None for those.
+
+    Raises:
+      UserError: No training takes it.
+    """
+    config = config_lib.Config()
+    config.train.seed = seed
+    config.train.steps = config.train.steps if steps is None else steps
+    config_lib.check(config)
 
 
 def draw_streets(data: pathlib.Path, seed: int) -> None:
@@ -59,7 +74,7 @@ def train_phase(
     Raises:
       UserError: As `commands.train.run` says, or the training was stopped.
     """
-    config = runpy.run_path(config_lib.find_config_file(CONFIGS[phase]))["get_config"](variant)
+    config = config_lib.load_config(f"{CONFIGS[phase]}:{variant}")
     config.data.root = str(data)
     config.data.height, config.data.width = SIZE
     config.train.seed = seed

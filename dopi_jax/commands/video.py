@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import pathlib
-import runpy
 from typing import Any
 
 import jax
@@ -110,7 +109,7 @@ def _compare(path: pathlib.Path, seen: Input, before: Model, after: Model) -> No
 
 
 def _config(options: argparse.Namespace, model: Model, size: tuple[int, int]) -> Config:
-    config = runpy.run_path(config_lib.find_config_file(_CONFIG))["get_config"]()
+    config = config_lib.load_config(_CONFIG)
     config.data.root = options.input
     config.data.intrinsics, config.data.field_of_view = options.intrinsics, options.field_of_view
     config.data.height, config.data.width = model.network_size(size)
@@ -154,7 +153,8 @@ def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
 
 
 def _steps_per_second(workdir: pathlib.Path) -> float:
-    lines: list[dict[str, Any]] = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    metrics = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
+    lines: list[dict[str, Any]] = [json.loads(line) for line in metrics.splitlines()]
     return [line["train/steps_per_second"] for line in lines if line.get("train/steps_per_second")][-1]
 
 

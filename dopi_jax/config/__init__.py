@@ -14,7 +14,7 @@ from dopi_jax.config.fields import (
     field_types,
 )
 from dopi_jax.config.presets import ABLATIONS, FLOW_ABLATIONS, apply_flow_variant, apply_variant
-from dopi_jax.config.storage import config_beside, find_config_file, from_json, to_json
+from dopi_jax.config.storage import config_beside, find_config_file, from_json, load_config, to_json
 
 __all__ = [
     "ABLATIONS",
@@ -35,5 +35,6 @@ __all__ = [
     "field_types",
     "find_config_file",
     "from_json",
+    "load_config",
     "to_json",
 ]

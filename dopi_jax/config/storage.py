@@ -4,9 +4,11 @@ import dataclasses
 import json
 import pathlib
 import runpy
+import traceback
 from collections.abc import Callable
 from typing import Any
 
+from dopi_jax.config.check import check_types
 from dopi_jax.config.fields import Config
 from dopi_jax.errors import UserError
 
@@ -29,7 +31,7 @@ def from_json(text: str) -> Config:
       A config. Fields that the text lacks have their defaults.
 
     Raises:
-      UserError: The text has fields that no config has, or is not JSON.
+      UserError: The text has fields that no config has or values of a wrong type, or is not JSON.
     """
     try:
         values = json.loads(text)
@@ -37,6 +39,10 @@ def from_json(text: str) -> Config:
         raise UserError(f"the stored config is not JSON ({error}): start the run in a new folder") from error
     config = Config()
     _fill(config, values, "config")
+    try:
+        check_types(config)
+    except UserError as error:
+        raise UserError(f"the stored config cannot be read ({error}): start the run in a new folder") from error
     return config
 
 
@@ -51,7 +57,7 @@ def _fill(section: Any, values: dict, path: str) -> None:
         if dataclasses.is_dataclass(current):
             _fill(current, value, f"{path}.{name}")
         else:
-            setattr(section, name, tuple(value) if isinstance(current, tuple) else value)
+            setattr(section, name, tuple(value) if isinstance(value, list) else value)
 
 
 def find_config_file(named: str) -> str:
@@ -75,6 +81,46 @@ def find_config_file(named: str) -> str:
             f"that come with the package, {', '.join(shipped)}"
         )
     return f"{shipped[stem]}{colon}{variant}"
+
+
+def load_config(named: str) -> Config:
+    """Returns the config of a file that a user names.
+
+    Args:
+      named: As `find_config_file` takes it.
+
+    Returns:
+      What the file's `get_config` gives, called with the variant if one is named. It is not checked.
+
+    Raises:
+      UserError: There is no such file, it has no variant of this name, or it is no config.
+    """
+    found = find_config_file(named)
+    file, colon, variant = found.partition(":")
+    expected = "expected Python with a function get_config that returns a dopi_jax.config.Config"
+    try:
+        defined = runpy.run_path(file)
+        if not callable(defined.get("get_config")):
+            raise UserError(f"config file {file!r} has no function get_config: {expected}")
+        config = defined["get_config"](variant) if colon else defined["get_config"]()
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"config file {file!r} fails{_line_of(file, error)} ({_in_words(error)}): {expected}") from error
+    if not isinstance(config, Config):
+        raise UserError(f"config file {file!r} returns {type(config).__name__}: {expected}")
+    return config
+
+
+def _line_of(file: str, error: BaseException) -> str:
+    lines = [error.lineno] if isinstance(error, SyntaxError) and error.filename == file else []
+    lines += [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" in line {lines[-1]}" if lines else ""
+
+
+def _in_words(error: BaseException) -> str:
+    text = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def config_beside(file: str, name: str) -> Callable[[str], Config]:

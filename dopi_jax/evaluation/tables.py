@@ -17,7 +17,7 @@ _DEPTH_HEADERS = ("AbsRel", "SqRel", "RMSE", "RMSElog", "a1", "a2", "a3")
 
 @functools.cache
 def _published() -> dict:
-    return json.loads(pathlib.Path(__file__).with_name("paper_tables.json").read_text())
+    return json.loads(pathlib.Path(__file__).with_name("paper_tables.json").read_text(encoding="utf-8"))
 
 
 def paper_table(name: str) -> list[dict[str, Cell]]:

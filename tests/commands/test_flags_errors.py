@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from dopi_jax.commands import ablation, demo
+
 REPOSITORY = pathlib.Path(__file__).parents[2]
 DRIVE = "2011_09_26_drive_0095"
 
@@ -33,13 +35,23 @@ def assert_one_sentence(said, pattern):
         (["--config.optimizer.learning_rate=abc"], r"config.optimizer.learning_rate is 'abc': expected float"),
         (["--config.train.steps=1.5"], r"config.train.steps is '1.5': expected int"),
         (["--config.data.augment=maybe"], r"config.data.augment is 'maybe': expected bool"),
-        (["--config.train.steps=-1"], r"config.train.steps is -1: expected more than 0"),
+        (["--config.train.steps=-1"], r"config.train.steps is -1: expected 1 to 2147483647"),
         (["--config.data.train=5"], r"config.data.train is \(5,\): expected a tuple of strings"),
         (["--config.model.depth=vgg"], r"config.model.depth is 'vgg': expected one of resnet6, resnet_s6, small"),
         (["--config", "nofile.py"], r"config file 'nofile.py' does not exist.*kitti_depthpose"),
         (["--config=nofile.py:full"], r"config file 'nofile.py' does not exist"),
         (["--config=nofile.py", "--config.train.steps=1"], r"config file 'nofile.py' does not exist"),
-        (["--config"], r"config file '' does not exist"),
+        (["--config"], r"Missing value for flag --config; --help"),
+        (["--config="], r"config file '' does not exist"),
+        (["--config=README.md"], r"config file 'README.md' fails in line \d+ \(SyntaxError: .*expected Python"),
+        (["--config=dopi_jax/errors.py"], r"config file 'dopi_jax/errors.py' has no function get_config: expected Python"),
+        (["--config.=1"], r"config. names no field of the config: expected --config.SECTION.FIELD"),
+        (["--noconfig.data.augment=1"], r"augment=1 does not take an argument; --help"),
+        (["--config.train.seed=100000000000000000000"], r"config.train.seed is 10{20}: expected 0 to 4294967295"),
+        (["--config.name=../x"], r"config.name is '../x': expected a folder's name"),
+        (["--config.optimizer.beta1=1"], r"config.optimizer.beta1 is 1.0: expected 0 or more and less than 1"),
+        (["--config.data.train=()"], r"config.data.train is \(\): expected at least one selection"),
+        (["--flagfile=nofile"], r"Unable to open flagfile: .*'nofile': --flagfile names a file"),
         (["--config=configs/kitti_depthpose.py:foo"], r"variant is 'foo': expected one of basic, occ, occ_ltm, full"),
         (["--config.train.steps=1", "--config=configs/kitti_depthpose.py"], r"steps=1 .*before a value for --config"),
         (["--cofnig=configs/kitti_depthpose.py"], r"cofnig.*--help"),
@@ -78,9 +90,60 @@ def test_help_shows_the_options_of_the_command(command):
         assert option in said.out
 
 
-def test_a_config_file_that_fails_is_told_with_its_reason(command, tmp_path):
-    (tmp_path / "mine.py").write_text("def get_config():\n    return int('x')\n")
-    assert_one_sentence(command("train", f"--config={tmp_path / 'mine.py'}"), r"mine.py.*invalid literal for int")
+@pytest.mark.parametrize(
+    "code, pattern",
+    [
+        (b"def get_config():\n    return int('x')\n", r"mine.py' fails in line 2 \(ValueError: invalid literal for int"),
+        (b"import nowhere_at_all\n", r"mine.py' fails in line 1 \(ModuleNotFoundError: No module named"),
+        (b"raise SystemExit\n", r"mine.py' fails in line 1 \(SystemExit\)"),
+        (b"", r"mine.py' has no function get_config"),
+        (b"get_config = 5\n", r"mine.py' has no function get_config"),
+        (b"def get_config():\n    return {'train': 5}\n", r"mine.py' returns dict: expected .*dopi_jax.config.Config"),
+        (bytes(range(256)), r"mine.py' fails .*SyntaxError"),
+        (
+            b"from dopi_jax.config import Config\ndef get_config():\n    c = Config()\n    c.train.step = 5\n    return c\n",
+            r"config.train.step is set, but no config has this field: the nearest is config.train.steps",
+        ),
+    ],
+)
+def test_a_config_file_that_is_none_is_told_with_its_reason(command, tmp_path, code, pattern):
+    (tmp_path / "mine.py").write_bytes(code)
+    assert_one_sentence(command("train", f"--config={tmp_path / 'mine.py'}"), pattern)
+
+
+@pytest.mark.parametrize(
+    "lines, pattern",
+    [
+        (b"--config.train.step=3\n", r"config.train.step names no field.*nearest is --config.train.steps"),
+        (b"# three steps\n\n--config.train.steps=three\n", r"config.train.steps is 'three': expected int"),
+        (b"--config=nofile.py\n", r"config file 'nofile.py' does not exist"),
+        (b"--config.data.root=a\0b\n", r"root=a.x00b' is no option: expected text without control characters"),
+        (b"\xff\xfe\n", r"the file that --flagfile names is no text"),
+    ],
+)
+def test_a_flag_file_is_read_as_the_command_line_is(command, tmp_path, lines, pattern):
+    (tmp_path / "flags").write_bytes(lines)
+    assert_one_sentence(command("train", f"--flagfile={tmp_path / 'flags'}"), pattern)
+
+
+def test_overrides_of_a_flag_file_count(command, tmp_path):
+    (tmp_path / "flags").write_text("--config=configs/kitti_depthpose_small.py\n--config.data.root=/nowhere\n")
+    assert_one_sentence(command("train", f"--flagfile={tmp_path / 'flags'}"), r"no data at /nowhere \(from --config.data")
+
+
+@pytest.mark.parametrize("main", [demo.main, ablation.main])
+@pytest.mark.parametrize("option", ["--steps=0", "--steps=-1"])
+def test_steps_that_cannot_be_trained_are_refused_before_streets_are_drawn(main, option, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([option, f"--workdir={tmp_path}"])
+    assert ended.value.code == 1
+    assert re.fullmatch(r"error: config.train.steps is (0|-1): expected 1 to 2147483647\n", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_in_the_folder_of_the_run(monkeypatch, tmp_path, command):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert_one_sentence(command("evaluate", "--task=depth", "--workdir=~/x"), rf"no run in {tmp_path}/x: expected")
 
 
 def test_as_a_process_and_from_another_folder(tmp_path):
