@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import pathlib
+import signal
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
@@ -28,6 +30,16 @@ class ArgumentParser(argparse.ArgumentParser):
             options |= {"epilog": f"example:\n{example}", "formatter_class": argparse.RawDescriptionHelpFormatter}
         super().__init__(prog, **options)
 
+    def parse_args(self, *arguments, **options) -> argparse.Namespace:
+        """Reads the command line; the shell leaves the ~ of --out=~/DIR as it is."""
+        parsed = super().parse_args(*arguments, **options)
+        for name, value in vars(parsed).items():
+            if isinstance(value, pathlib.Path):
+                setattr(parsed, name, value.expanduser())
+            elif isinstance(value, list):
+                setattr(parsed, name, [part.expanduser() if isinstance(part, pathlib.Path) else part for part in value])
+        return parsed
+
     def error(self, message: str) -> NoReturn:
         """Raises what is wrong."""
         raise UserError(f"{message}; --help lists the options")
@@ -41,3 +53,11 @@ def told_in_one_sentence() -> Iterator[None]:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        leave_interrupted()
+
+
+def leave_interrupted() -> NoReturn:
+    """Ends the process as Ctrl-C ends one, without a traceback."""
+    print("interrupted", file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)

@@ -20,7 +20,7 @@ from ml_collections import config_flags
 
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError, leave_interrupted, told_in_one_sentence
 
 _DEFAULT_CONFIG = "kitti_depthpose"
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder. Default: runs/<config name>.")
@@ -41,6 +41,8 @@ def run(main: Callable[[], None], arguments: list[str] | None = None) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        leave_interrupted()
 
 
 def run_with_options(run_command: Callable[[Any], None], parser: ArgumentParser, arguments: list[str] | None) -> None:
@@ -82,7 +84,7 @@ def workdir(default_run: str | None = None) -> pathlib.Path:
       default_run: Name to take instead of the default config's if neither a config nor a folder is named.
     """
     name = default_run if default_run and not config_is_named() else flags.FLAGS.config.name
-    return pathlib.Path(_WORKDIR.value or pathlib.Path("runs") / name)
+    return pathlib.Path(_WORKDIR.value or pathlib.Path("runs") / name).expanduser()
 
 
 def use_compilation_cache() -> None:

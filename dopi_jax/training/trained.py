@@ -4,11 +4,11 @@ import dataclasses
 import pathlib
 from typing import Any, Literal, NamedTuple
 
-from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.training.checkpoint import restore_networks, save_networks
+from dopi_jax.training.run_config import find_config, has_config, read_config
 
 _FROZEN = "depthpose"  # the folder in a run of phase 2 with what it took from phase 1
 
@@ -32,7 +32,7 @@ def restore_variables(
     """
     check_same_run(workdir, config)
     folders = [workdir / "best", workdir / "checkpoints"] if which == "best" else [workdir / "checkpoints"]
-    found = next(filter(None, (restore_networks(folder, config) for folder in folders)), None)
+    found = restore_networks(folders, config)
     if found is None:
         raise UserError(
             f"no checkpoint in {workdir}: expected {workdir / 'checkpoints'}; train first, or name the run's folder "
@@ -55,10 +55,9 @@ def read_run(folder: pathlib.Path, which: Literal["best", "latest"] = "best") ->
     Raises:
       UserError: The folder holds no run, or a run without a checkpoint.
     """
-    stored_file = folder / "config.json"
-    if not stored_file.is_file():
+    if not has_config(folder):
         raise UserError(f"{folder} is no run's folder: expected one with config.json")
-    config = config_lib.from_json(stored_file.read_text())
+    config = read_config(folder)
     return config, *restore_variables(folder, config, which)
 
 
@@ -148,13 +147,12 @@ def _find(field: str, value: str, expected: str) -> _Found:
         config, *networks = read_model(path)
         return _Found(config, path.parent, tuple(networks))
     folder = pathlib.Path(value).expanduser()
-    stored_file = folder / "config.json"
-    if not stored_file.is_file():
+    if not has_config(folder):
         raise UserError(
             f"config.{field} is {value!r}: expected the folder of {expected}, with config.json, a model file NAME.npz, or "
             f"one of the shipped models ({', '.join(shipped_models())})"
         )
-    return _Found(config_lib.from_json(stored_file.read_text()), folder, None)
+    return _Found(read_config(folder), folder, None)
 
 
 def _taken_over(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
@@ -195,16 +193,15 @@ def check_same_run(workdir: pathlib.Path, config: Config) -> None:
     """Refuses to go on with a run whose networks are not those of the config.
 
     Args:
-      workdir: The run's folder; nothing is checked if it holds no run yet.
+      workdir: The run's folder; nothing is checked if it holds no run yet, or one whose config is lost.
       config: The config of the command.
 
     Raises:
       UserError: The folder holds a run of other networks or another camera; the sentence names the field.
     """
-    stored_file = workdir / "config.json"
-    if not stored_file.exists():
+    stored = find_config(workdir) if has_config(workdir) else None
+    if stored is None:
         return
-    stored = config_lib.from_json(stored_file.read_text())
     of_both = {"phase": (stored.phase, config.phase)}
     if config.phase == "flow" and config.depthpose:
         of_both["depthpose"] = stored.depthpose, config.depthpose
