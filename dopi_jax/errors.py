@@ -4,6 +4,8 @@ import argparse
 import contextlib
 import io
 import os
+import pathlib
+import signal
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
@@ -30,6 +32,16 @@ class ArgumentParser(argparse.ArgumentParser):
             options |= {"epilog": f"example:\n{example}", "formatter_class": argparse.RawDescriptionHelpFormatter}
         super().__init__(prog, **options)
 
+    def parse_args(self, *arguments, **options) -> argparse.Namespace:
+        """Reads the command line; the shell leaves the ~ of --out=~/DIR as it is."""
+        parsed = super().parse_args(*arguments, **options)
+        for name, value in vars(parsed).items():
+            if isinstance(value, pathlib.Path):
+                setattr(parsed, name, value.expanduser())
+            elif isinstance(value, list):
+                setattr(parsed, name, [part.expanduser() if isinstance(part, pathlib.Path) else part for part in value])
+        return parsed
+
     def error(self, message: str) -> NoReturn:
         """Raises what is wrong."""
         raise UserError(f"{message}; --help lists the options")
@@ -39,7 +51,7 @@ class ArgumentParser(argparse.ArgumentParser):
 def told_in_one_sentence() -> Iterator[None]:
     """Ends the process with status 1 and one sentence on stderr at a `UserError` inside.
 
-    So does a file or folder that the system refuses, and too little memory. A reader that has seen enough, such as `head`,
+    So does a file or folder that the system refuses, and too little memory. Ctrl-C ends it with status 130, as usual. A reader that has seen enough, such as `head`,
     ends it without a word.
     """
     print_any_text()
@@ -53,6 +65,9 @@ def told_in_one_sentence() -> Iterator[None]:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # or Python would tell at its end that it cannot flush
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except OSError as error:
         if error.filename is None:
             raise

@@ -14,6 +14,7 @@ from dopi_jax.data.selection import find_data_roots
 from dopi_jax.errors import UserError, print_any_text
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.synthetic.layouts import LAYOUT_NAMES, MARKER
+from dopi_jax.training.run_config import has_config, read_config
 from dopi_jax.training.trained import restore_variables
 
 
@@ -55,10 +56,10 @@ class EvaluationRun:
         Raises:
           UserError: There is no run, no checkpoint, no data, or an override changes the networks.
         """
-        stored = workdir / "config.json"
-        if not stored.is_file():
+        if not has_config(workdir):
+            stored = workdir / "config.json"
             raise UserError(f"no run in {workdir}: expected {stored}; train first, or name the run's folder with --workdir")
-        config = config_lib.from_json(stored.read_text(encoding="utf-8"))
+        config = read_config(workdir)
         _override(config, overrides, str(workdir))
         roots = find_data_roots(config.data.root) if needs_data else ()
         variables, step = restore_variables(workdir, config, which)

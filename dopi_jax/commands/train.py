@@ -23,6 +23,7 @@ from dopi_jax.training import (
     initial_variables,
     train,
 )
+from dopi_jax.training.run_folder import hold, refuse_if_used
 
 Roots = tuple[pathlib.Path, ...]
 
@@ -49,6 +50,7 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
     Raises:
       UserError: Data or a run of phase 1 are missing or wrong, or as `training.train` says.
     """
+    refuse_if_used(workdir)
     data = config.data
     roots = find_data_roots(data.root)
     training = _sequences(config, roots, data.train, for_training=True)
@@ -71,20 +73,21 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
         f"{jax.local_devices()[0].device_kind} device(s); {workdir}",
         file=sys.stderr,
     )
-    check_same_run(workdir, config)
-    frozen = frozen_variables(workdir, config)
-    watch = _watch(config, roots, validation) if validation else None
-    state = train(
-        config,
-        workdir,
-        source.index_batches if data.on_device else source.batches,
-        validate=watch and watch.validate,
-        draw=watch and watch.draw,
-        frozen=frozen,
-        initial=initial_variables(workdir, config),
-        resident=source.reader.read_all()._asdict() if data.on_device else None,
-        input_metrics=lambda: {"bad_frames": source.reader.bad_frames},
-    )
+    with hold(workdir):
+        check_same_run(workdir, config)
+        frozen = frozen_variables(workdir, config)
+        watch = _watch(config, roots, validation) if validation else None
+        state = train(
+            config,
+            workdir,
+            source.index_batches if data.on_device else source.batches,
+            validate=watch and watch.validate,
+            draw=watch and watch.draw,
+            frozen=frozen,
+            initial=initial_variables(workdir, config),
+            resident=source.reader.read_all()._asdict() if data.on_device else None,
+            input_metrics=lambda: {"bad_frames": source.reader.bad_frames},
+        )
     if config.trains_camera:
         print(_focal_length_in_words(state, training[0]), file=sys.stderr)
     return state

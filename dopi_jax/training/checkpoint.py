@@ -1,51 +1,99 @@
-"""Checkpoints in a run's folder: the last few, and the best by validation. The only place that knows Orbax."""
+"""Checkpoints in a run's folder: the last few, and the best by validation."""
 
 import json
 import math
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
+from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.networks import network_variables
+from dopi_jax.training.checkpoint_folder import CheckpointFolder, Unusable
+from dopi_jax.training.notes import Notes
+from dopi_jax.training.run_folder import reason, set_aside, told_if_unwritable, write_whole
 from dopi_jax.training.state import TrainState, create_state
 
 _ITEMS = ("params", "batch_stats", "opt_state", "averaged")
 
 
 class Checkpoints:
-    """The checkpoints of one run: `checkpoints/STEP/` for the last ones and `best/STEP/` for the best one.
+    """The checkpoints of one run, for the process that trains it: `checkpoints/STEP/` for the last ones, `best/STEP/`.
 
-    Parameters, batch statistics and optimiser state are items of their own, so that evaluation restores what it needs.
+    Parameters, batch statistics and optimiser state are items of their own, so that evaluation restores what it needs. What
+    cannot be written is told, and the run goes on; what cannot be read is told and set aside.
     """
 
-    def __init__(self, workdir: pathlib.Path, keep: int = 3):
-        """Opens the folders; makes them if they are not there.
+    def __init__(self, workdir: pathlib.Path, keep: int = 3, config: Config | None = None):
+        """Opens the folders.
 
         Args:
           workdir: The run's folder.
           keep: How many of the last checkpoints stay.
+          config: The run's, kept in every checkpoint for the case that config.json is lost.
         """
-        self._best_score_file = workdir / "best.json"
-        self._latest = _manager(workdir / "checkpoints", keep)
-        self._best = _manager(workdir / "best", None)
+        self._workdir = workdir
+        self._keep = keep
+        self._about = {} if config is None else {"config": config_lib.to_json(config)}
+        self._notes = Notes(workdir)
+        self._best_file = workdir / "best.json"
+        self._latest = CheckpointFolder(workdir / "checkpoints")
+        self._best = CheckpointFolder(workdir / "best")
+        for folder in (self._latest, self._best):
+            with told_if_unwritable(workdir):
+                folder.path.mkdir(parents=True, exist_ok=True)
+            folder.clear_partial()
+        self._latest_step = next(iter(self._latest.steps()), None)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: tuple[int, Future[OSError | None]] | None = None
+        self._failed: tuple[int, OSError] | None = None
 
     @property
     def latest_step(self) -> int | None:
         """The step of the last checkpoint, None if there is none."""
-        return self._latest.latest_step()
+        return self._latest_step
 
     def save(self, state: TrainState) -> None:
         """Writes a checkpoint in the background, unless this step has one."""
+        self._wait()
         step = int(state.step)
-        if step != self.latest_step:
-            self._latest.save(step, args=_to_save(_items(state)))
+        if step != self._latest_step:
+            items = _on_host(state)
+            self._writing = step, self._writer.submit(self._write_latest, step, items)
+            self._latest_step = step
+
+    def _write_latest(self, step: int, items: Mapping[str, Any]) -> OSError | None:
+        try:
+            self._latest.write(step, items, self._about)
+        except OSError as error:
+            good = next(iter(self._latest.steps()), None)
+            self._tell_unwritten(f"the checkpoint of step {step}", error, good, "checkpoint")
+            return error
+        self._latest.delete([other for other in self._latest.steps() if other <= step][self._keep :])
+        return None
+
+    def _tell_unwritten(self, what: str, error: OSError, good: int | None, period: str) -> None:
+        stays = "there is none before it" if good is None else f"that of step {good} stays"
+        self._notes.tell(
+            f"{what} cannot be written to {self._workdir} ({reason(error)}): {stays}, training goes on and tries again at "
+            f"the next {period}"
+        )
+
+    def _wait(self) -> None:
+        """Waits for the checkpoint that is being written; one that failed is tried again when the next is due."""
+        if self._writing is None:
+            return
+        (step, writing), self._writing = self._writing, None
+        error = writing.result()
+        self._failed = None if error is None else (step, error)
+        if error is not None:
+            self._latest_step = next(iter(self._latest.steps()), None)
 
     def save_if_best(self, state: TrainState, score: float, by: str) -> bool:
         """Writes a checkpoint if its score is the lowest of the run.
@@ -56,32 +104,36 @@ class Checkpoints:
           by: What the score is; scores of another kind, from before the config was changed, do not count.
 
         Returns:
-          Whether it was.
+          Whether it was, and could be written.
         """
         if not score < self._best_score(by):  # not "is at least": NaN must not be the best
             return False
         step = int(state.step)
-        before = self._best.all_steps()
-        if step in before:  # by a run that went on beyond its last checkpoint and is repeated now
-            self._best.delete(step)
-        self._best.save(step, args=_to_save(_items(state)), force=True)
-        self._best.wait_until_finished()
-        partial = self._best_score_file.with_suffix(".partial")
-        partial.write_text(json.dumps({"step": step, "score": score, "by": by}) + "\n")
-        partial.rename(self._best_score_file)
-        for other in before:
-            if other != step:
-                self._best.delete(other)
+        best = {"step": step, "score": score, "by": by}
+        try:
+            about = self._about | {"best": best}
+            self._writer.submit(self._best.write, step, _on_host(state), about).result()  # Orbax writes one at a time
+            write_whole(self._best_file, json.dumps(best) + "\n")
+        except OSError as error:
+            good = next(iter(self._best.steps()), None)
+            self._tell_unwritten(f"the best checkpoint so far, of step {step},", error, good, "validation")
+            return False
+        self._best.delete([other for other in self._best.steps() if other != step])
         return True
 
     def _best_score(self, by: str) -> float:
-        if not self._best_score_file.exists():
-            return math.inf
-        best = json.loads(self._best_score_file.read_text())
-        return best["score"] if best.get("by") == by else math.inf
+        best = _read_best(self._best_file)
+        if best is None and self._best_file.exists():
+            kept = set_aside(self._best_file, self._workdir)
+            best = _newest_best(self._best)
+            told = "written again from the best checkpoint" if best else "the best checkpoint is chosen anew"
+            self._notes.tell(f"{self._best_file} is damaged: set aside as {kept}, {told}")
+            if best is not None:
+                write_whole(self._best_file, json.dumps(best) + "\n")
+        return best["score"] if best is not None and best["by"] == by else math.inf
 
     def restore(self, like: TrainState) -> TrainState:
-        """Returns the last checkpoint's state.
+        """Returns the last checkpoint's state; those that cannot be used are told, set aside, and the one before is used.
 
         Args:
           like: A state of the same shapes, on the devices where the result should be.
@@ -90,24 +142,52 @@ class Checkpoints:
           The state.
 
         Raises:
-          UserError: The checkpoint belongs to other networks.
+          UserError: No checkpoint can be used.
         """
-        step = self.latest_step
-        items = _items(like)
-        begins_to_average = bool(like.averaged) and not _has_averaged(self._latest, step)
+        self._wait()
+        unusable: dict[int, Unusable] = {}
+        for step in self._latest.steps():
+            try:
+                items = self._read(step, like)
+            except Unusable as error:
+                unusable[step] = error
+                continue
+            for other, error in unusable.items():
+                path = self._latest.path / str(other)
+                kept = set_aside(path, self._workdir)
+                self._notes.tell(f"{_cannot_be_used(path, error)}: set aside as {kept}, the one of step {step} is used")
+            self._latest_step = step
+            # On the devices of the rest: another placement would compile the step twice.
+            return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **items)
+        raise _none_can_be_used({self._latest.path / str(step): error for step, error in unusable.items()})
+
+    def _read(self, step: int, like: TrainState) -> dict[str, Any]:
+        wanted = _items(like)
+        begins_to_average = bool(like.averaged) and not self._latest.has(step, "averaged")
+        found = self._latest.read(step, {**wanted, "averaged": {}} if begins_to_average else wanted)
         if begins_to_average:
-            del items["averaged"]
-        restored = _restore(self._latest, step, items)
-        if begins_to_average:
-            restored["averaged"] = jax.tree.map(jax.numpy.copy, restored["params"])
-        # On the devices of the rest: another placement would compile the step twice.
-        return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **restored)
+            found["averaged"] = jax.tree.map(np.copy, found["params"])
+        return {name: _placed(found[name], tree) if name in found else tree for name, tree in wanted.items()}
 
     def close(self) -> None:
         """Waits until everything is on disk."""
-        for manager in (self._latest, self._best):
-            manager.wait_until_finished()
-            manager.close()
+        self._wait()
+        self._writer.shutdown()
+
+    def check_last(self) -> None:
+        """Raises if what was saved last is not on disk.
+
+        Raises:
+          UserError: It is not; the sentence says what the run goes on from.
+        """
+        if self._failed is None:
+            return
+        step, error = self._failed
+        goes_on = "anew" if self._latest_step is None else f"from step {self._latest_step}"
+        raise UserError(
+            f"step {step} is done, but its checkpoint cannot be written to {self._workdir} ({reason(error)}): make room, or "
+            f"make the folder writable; the same command then goes on {goes_on}"
+        ) from error
 
 
 def save_networks(folder: pathlib.Path, variables: Mapping[str, Any], step: int) -> None:
@@ -117,67 +197,112 @@ def save_networks(folder: pathlib.Path, variables: Mapping[str, Any], step: int)
       folder: Where to; must not be there yet.
       variables: Variables by network.
       step: The step they were trained to.
+
+    Raises:
+      UserError: They cannot be written.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     params = {name: of_network["params"] for name, of_network in variables.items()}
     stats = {name: of_network["batch_stats"] for name, of_network in variables.items() if "batch_stats" in of_network}
-    with _manager(partial, None) as manager:
-        manager.save(step, args=_to_save({"params": params, "batch_stats": stats}), force=True)
-        manager.wait_until_finished()
-    partial.rename(folder)
+    items = jax.tree.map(np.asarray, {"params": params, "batch_stats": stats})
+    try:
+        CheckpointFolder(partial).write(step, items, {})
+        partial.rename(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({reason(error)}): make room, or name another place") from error
 
 
-def restore_networks(folder: pathlib.Path, config: Config) -> tuple[dict[str, Any], int] | None:
-    """Returns the networks of the last checkpoint in a folder.
+def restore_networks(
+    folders: pathlib.Path | Iterable[pathlib.Path], config: Config
+) -> tuple[dict[str, Any], int] | None:
+    """Returns the networks of the last checkpoint that can be used; those that cannot be are told and left as they are.
 
     Args:
-      folder: A folder of checkpoints.
+      folders: A folder of checkpoints, or several, of which an earlier one goes before.
       config: The config of the run that wrote them.
 
     Returns:
       Variables by network, and the step they were saved at; None if there is no checkpoint.
 
     Raises:
-      UserError: The checkpoint belongs to other networks.
+      UserError: There are checkpoints, and none can be used.
     """
-    if not folder.is_dir():
-        return None
-    with _manager(folder, None) as manager:
-        step = manager.latest_step()
-        if step is None:
-            return None
-        state = jax.eval_shape(lambda: create_state(config))
-        params = "averaged" if _has_averaged(manager, step) else "params"
-        restored = _restore(manager, step, {params: state.params, "batch_stats": state.batch_stats})
-    return network_variables(restored[params], restored["batch_stats"]), step
+    folders = [folders] if isinstance(folders, pathlib.Path) else folders
+    unusable: dict[pathlib.Path, Unusable] = {}
+    for folder in map(CheckpointFolder, folders):
+        for step in folder.steps():
+            path = folder.path / str(step)
+            try:
+                variables = _read_networks(folder, step, config)
+            except Unusable as error:
+                unusable[path] = error
+                continue
+            for other, error in unusable.items():
+                Notes.print(f"{_cannot_be_used(other, error)}: {path} is used")
+            return variables, step
+    if unusable:
+        raise _none_can_be_used(unusable)
+    return None
 
 
-def _has_averaged(manager: ocp.CheckpointManager, step: int) -> bool:
-    return (pathlib.Path(manager.directory) / str(step) / "averaged").exists()
+def newest_config(workdir: pathlib.Path) -> Config | None:
+    """Returns the config that the checkpoints of a run carry; None where none does."""
+    for folder in (CheckpointFolder(workdir / "checkpoints"), CheckpointFolder(workdir / "best")):
+        for step in folder.steps():
+            try:
+                return config_lib.from_json(folder.about(step)["config"])
+            except (Unusable, KeyError, UserError):
+                continue
+    return None
 
 
-def _manager(folder: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=True)
-    return ocp.CheckpointManager(folder.resolve(), options=options, item_names=_ITEMS)
+def _read_networks(folder: CheckpointFolder, step: int, config: Config) -> dict[str, Any]:
+    state = jax.eval_shape(lambda: create_state(config))
+    params = "averaged" if folder.has(step, "averaged") else "params"
+    found = folder.read(step, {params: state.params, "batch_stats": state.batch_stats})
+    return network_variables(found[params], found.get("batch_stats", {}))
 
 
 def _items(state: TrainState) -> dict[str, Any]:
     return {name: getattr(state, name) for name in _ITEMS}
 
 
-def _to_save(items: Mapping[str, Any]) -> ocp.args.Composite:
-    # The flow network has no batch statistics, and nothing cannot be saved.
-    return ocp.args.Composite(**{name: ocp.args.StandardSave(tree) for name, tree in items.items() if tree})
+def _on_host(state: TrainState) -> dict[str, Any]:
+    """A copy: the next step reuses the memory of the state."""
+    return jax.tree.map(np.array, jax.device_get(_items(state)))
 
 
-def _restore(manager: ocp.CheckpointManager, step: int, items: dict[str, Any]) -> dict[str, Any]:
-    args = ocp.args.Composite(**{name: ocp.args.StandardRestore(tree) for name, tree in items.items() if tree})
+def _placed(tree: Any, like: Any) -> Any:
+    """The arrays on the devices where those of `like` are."""
+    return jax.tree.map(lambda array, leaf: jax.device_put(array, leaf.sharding), tree, like)
+
+
+def _read_best(file: pathlib.Path) -> dict[str, Any] | None:
+    """What best.json says; None if there is none, or none that can be read."""
     try:
-        restored = manager.restore(step, args=args)
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            f"the checkpoint of step {step} in {manager.directory} does not fit the config's networks "
-            f"({str(error).splitlines()[0]}): use the config of the run that wrote it"
-        ) from error
-    return {name: restored[name] if tree else {} for name, tree in items.items()}
+        best = json.loads(file.read_text(encoding="utf-8"))
+        return best if isinstance(best["score"], (int, float)) and "by" in best else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _newest_best(folder: CheckpointFolder) -> dict[str, Any] | None:
+    for step in folder.steps():
+        try:
+            return folder.about(step)["best"]
+        except (Unusable, KeyError):
+            continue
+    return None
+
+
+def _cannot_be_used(path: pathlib.Path, error: Unusable) -> str:
+    return f"checkpoint {path} cannot be used ({error})"
+
+
+def _none_can_be_used(unusable: Mapping[pathlib.Path, Unusable]) -> UserError:
+    path, error = next(iter(unusable.items()))
+    others = f", nor can the {len(unusable) - 1} before it" if len(unusable) > 1 else ""
+    return UserError(
+        f"{_cannot_be_used(path, error)}{others}: name another run, put a good copy in its place, or move {path.parent} away"
+    )

@@ -4,15 +4,23 @@ import json
 import math
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from dopi_jax.training.events import EventFile, append_whole
+from dopi_jax.training.notes import Notes
+from dopi_jax.training.run_folder import reason, write_whole
+
 
 class RunLog:
-    """Writes one run's metrics and pictures, and shows its progress with speed and time left."""
+    """Writes one run's metrics and pictures, and shows its progress with speed and time left.
+
+    What cannot be written, because the disk is full, is told once and left out: training does not end by its log.
+    """
 
     def __init__(self, workdir: pathlib.Path, steps: int, start_step: int = 0):
         """Opens the logs. Lines of steps after `start_step`, which a resumed run does again, are dropped.
@@ -22,13 +30,14 @@ class RunLog:
           steps: The step at which training ends.
           start_step: The step at which it starts.
         """
-        from tensorboardX import SummaryWriter  # training's commands need it, networks and steps do not
-
-        self._file = workdir / "metrics.jsonl"
+        self._notes = Notes(workdir)
         self._pictures = workdir / "images"
         self._pictures.mkdir(parents=True, exist_ok=True)
-        _keep_lines_up_to(self._file, start_step)
-        self._events = SummaryWriter(str(workdir), purge_step=start_step + 1 if start_step else None)
+        metrics = workdir / "metrics.jsonl"
+        self._kept = _keep_lines_up_to(metrics, start_step)
+        self._file = metrics.open("ab", buffering=0)
+        self._events = EventFile(workdir, start_step)
+        self._untold = {"metrics", "pictures"}
         # A terminal gets a live bar; a log file gets a line now and then.
         interval = 0.5 if sys.stderr.isatty() else 30
         self._bar = tqdm(total=steps, initial=start_step, unit="step", mininterval=interval, dynamic_ncols=True)
@@ -48,10 +57,9 @@ class RunLog:
         values = {f"{group}/{name}": float(value) for name, value in values.items()}
         # JSON has no NaN; null says that a number was due.
         line = {"step": step} | {name: value if math.isfinite(value) else None for name, value in values.items()}
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self._try("metrics", lambda: append_whole(self._file, (json.dumps(line) + "\n").encode()))
         for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            self._try("metrics", lambda name=name, value=value: self._events.scalar(step, name, value))
         if group == "train":
             self._bar.set_postfix_str(f"loss {values['train/loss']:.4f}", refresh=False)
 
@@ -64,10 +72,27 @@ class RunLog:
           image: uint8 [H, W, 3].
         """
         path = self._pictures / f"{name}_{step:07d}.png"
-        partial = path.with_suffix(".partial")
-        Image.fromarray(image).save(partial, format="png")
-        partial.rename(path)
-        self._events.add_image(name, image, step, dataformats="HWC")
+        self._try("pictures", lambda: _write_picture(path, image))
+        self._try("pictures", lambda: self._events.picture(step, name, image))
+
+    def has(self, step: int, group: str) -> bool:
+        """Returns whether metrics of a step that was done before this start are there.
+
+        Args:
+          step: The step.
+          group: As for `scalars`.
+        """
+        return any(line["step"] == step and any(name.startswith(f"{group}/") for name in line) for line in self._kept)
+
+    def warn(self, step: int, message: str) -> None:
+        """Tells a sentence on the terminal, in the run's notes and in TensorBoard.
+
+        Args:
+          step: Updates done.
+          message: The sentence.
+        """
+        self._notes.tell(message)
+        self._try("metrics", lambda: self._events.text(step, "note", message))
 
     def say(self, message: str) -> None:
         """Prints a line above the progress line."""
@@ -77,18 +102,40 @@ class RunLog:
         """Finishes the progress line and the event file."""
         self._bar.close()
         self._events.close()
+        self._file.close()
 
-
-def _keep_lines_up_to(file: pathlib.Path, step: int) -> None:
-    if not file.exists():
-        return
-    kept = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    def _try(self, what: str, write: Callable[[], None]) -> None:
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except json.JSONDecodeError:
-            continue  # cut off when the run was killed
-    partial = file.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.rename(file)
+            write()
+        except OSError as error:
+            if what in self._untold:
+                self._untold.remove(what)
+                self._notes.tell(f"{what} cannot be written ({reason(error)}): training goes on, and they have a gap")
+
+
+def _write_picture(path: pathlib.Path, image: np.ndarray) -> None:
+    partial = path.with_suffix(".partial")
+    try:
+        Image.fromarray(image).save(partial, format="png")
+        partial.rename(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _keep_lines_up_to(file: pathlib.Path, step: int) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    lines = map(_parsed, file.read_text(encoding="utf-8", errors="replace").splitlines())
+    kept = [line for line in lines if line is not None and line["step"] <= step]
+    write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))
+    return kept
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A line of metrics; None if it was cut off when the run was killed, or damaged."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) and isinstance(values.get("step"), int) else None

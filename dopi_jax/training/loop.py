@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.training import parallel
 from dopi_jax.training.checkpoint import Checkpoints
 from dopi_jax.training.logging import RunLog
+from dopi_jax.training.run_config import write_config
+from dopi_jax.training.run_folder import hold, told_if_unwritable
 from dopi_jax.training.state import TrainState, create_state
 from dopi_jax.training.step import train_step
 from dopi_jax.training.trained import check_same_run
@@ -59,21 +60,28 @@ def train(
       The last state.
 
     Raises:
-      UserError: The folder holds a run of other networks, the batch cannot be divided among the devices, the batches end too
-        early, or the loss is no longer finite.
+      UserError: The folder holds a run of other networks, cannot be written or is in use by another process; no checkpoint
+        in it can be read, or the last one cannot be written; the batch cannot be divided among the devices, the batches end
+        too early, or the loss is no longer finite.
     """
+    with hold(workdir):
+        return _train(config, workdir, batches, validate, draw, frozen, initial, resident, input_metrics)
+
+
+def _train(config, workdir, batches, validate, draw, frozen, initial, resident, input_metrics) -> TrainState:
     check_same_run(workdir, config)
-    workdir.mkdir(parents=True, exist_ok=True)
-    _write_config(workdir, config)
+    with told_if_unwritable(workdir):
+        write_config(workdir, config)
     schedule = config.train
-    checkpoints = Checkpoints(workdir, schedule.keep_checkpoints)
+    checkpoints = Checkpoints(workdir, schedule.keep_checkpoints, config)
     is_new = checkpoints.latest_step is None
     from_imagenet = is_new and initial is None and config.model.pretrained
     state = parallel.replicate(create_state(config, frozen, initial, pretrained=from_imagenet))
     if not is_new:
         state = checkpoints.restore(state)
     first = int(state.step)
-    log = RunLog(workdir, schedule.steps, first)
+    with told_if_unwritable(workdir):
+        log = RunLog(workdir, schedule.steps, first)
     if first:
         log.say(f"resumed from step {first}")
     if first >= schedule.steps:
@@ -89,8 +97,16 @@ def train(
         finite.look_again()
         checkpoints.save(state)
 
+    def look() -> None:
+        values = stop.unless_requested(validate, state)
+        if values is not None:
+            _keep_best(checkpoints, state, values, schedule.best_by)
+            log.scalars(step, values, "validation")  # last: a run that is killed before it looks again when it goes on
+
     try:
         step, since, since_step = first, time.monotonic(), first
+        if first and validate is not None and is_due(schedule.validate_every) and not log.has(first, "validation"):
+            look()
         on_devices = parallel.prefetched(batches(first))
         waited = _WaitedFor(on_devices if resident is None else parallel.gathered(on_devices, resident))
         for step, batch in zip(range(first + 1, schedule.steps + 1), waited, strict=False):
@@ -119,10 +135,7 @@ def train(
                 for name, image in (stop.unless_requested(draw, state) or {}).items():
                     log.picture(step, name, image)
             if validate is not None and is_due(schedule.validate_every):
-                values = stop.unless_requested(validate, state)
-                if values is not None:
-                    log.scalars(step, values, "validation")
-                    _keep_best(checkpoints, state, values, schedule.best_by)
+                look()
             if stop.requested:
                 save()
                 log.say(f"stopped at step {step} as asked; the same command goes on from here")
@@ -137,13 +150,8 @@ def train(
         log.close()
         checkpoints.close()
         stop.restore()
+    checkpoints.check_last()
     return state
-
-
-def _write_config(workdir: pathlib.Path, config: Config) -> None:
-    partial = workdir / "config.json.partial"
-    partial.write_text(config_lib.to_json(config))
-    partial.rename(workdir / "config.json")
 
 
 class _WaitedFor:

@@ -4,11 +4,11 @@ import dataclasses
 import pathlib
 from typing import Any, Literal, NamedTuple
 
-from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.training.checkpoint import restore_networks, save_networks
+from dopi_jax.training.run_config import find_config, has_config, read_config
 from dopi_jax.training.state import KNOWN
 
 _FROZEN = "depthpose"  # the folder in a run of phase 2 with what it took from phase 1
@@ -34,7 +34,7 @@ def restore_variables(
     """
     check_same_run(workdir, config)
     folders = [workdir / "best", workdir / "checkpoints"] if which == "best" else [workdir / "checkpoints"]
-    found = next(filter(None, (restore_networks(folder, config) for folder in folders)), None)
+    found = restore_networks(folders, config)
     if found is None:
         raise UserError(
             f"no checkpoint in {workdir}: expected {workdir / 'checkpoints'}; train first, or name the run's folder "
@@ -57,10 +57,9 @@ def read_run(folder: pathlib.Path, which: Literal["best", "latest"] = "best") ->
     Raises:
       UserError: The folder holds no run, or a run without a checkpoint.
     """
-    stored_file = folder / "config.json"
-    if not stored_file.is_file():
+    if not has_config(folder):
         raise UserError(f"{folder} is no run's folder: expected one with config.json")
-    config = config_lib.from_json(stored_file.read_text())
+    config = read_config(folder)
     return config, *restore_variables(folder, config, which)
 
 
@@ -84,7 +83,7 @@ def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
     if config.phase == "depthpose" and config.loss.distillation > 0:
         if not (workdir / _STARTED_FROM).is_dir():
             save_networks(workdir / _STARTED_FROM, *_read_initial(config))
-        started_from, _ = restore_networks(workdir / _STARTED_FROM, config)
+        started_from, _ = restore_networks([workdir / _STARTED_FROM], config)
         return {KNOWN: started_from["depth"]}
     if config.phase != "flow" or not config.flow_loss.needs_depthpose:
         return {}
@@ -160,13 +159,12 @@ def _find(field: str, value: str, expected: str) -> _Found:
         config, *networks = read_model(path)
         return _Found(config, path.parent, tuple(networks))
     folder = pathlib.Path(value).expanduser()
-    stored_file = folder / "config.json"
-    if not stored_file.is_file():
+    if not has_config(folder):
         raise UserError(
             f"config.{field} is {value!r}: expected the folder of {expected}, with config.json, a model file NAME.npz, or "
             f"one of the shipped models ({', '.join(shipped_models())})"
         )
-    return _Found(config_lib.from_json(stored_file.read_text()), folder, None)
+    return _Found(read_config(folder), folder, None)
 
 
 def _taken_over(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
@@ -207,16 +205,15 @@ def check_same_run(workdir: pathlib.Path, config: Config) -> None:
     """Refuses to go on with a run whose networks are not those of the config.
 
     Args:
-      workdir: The run's folder; nothing is checked if it holds no run yet.
+      workdir: The run's folder; nothing is checked if it holds no run yet, or one whose config is lost.
       config: The config of the command.
 
     Raises:
       UserError: The folder holds a run of other networks or another camera; the sentence names the field.
     """
-    stored_file = workdir / "config.json"
-    if not stored_file.exists():
+    stored = find_config(workdir) if has_config(workdir) else None
+    if stored is None:
         return
-    stored = config_lib.from_json(stored_file.read_text())
     of_both = {"phase": (stored.phase, config.phase)}
     if config.phase == "flow" and config.depthpose:
         of_both["depthpose"] = stored.depthpose, config.depthpose
