@@ -8,6 +8,8 @@ all, so that XLA sees through them: a selection between stacked arrays made a CP
 import chex
 import jax.numpy as jnp
 
+from dopi_jax.geometry.arrays import as_float
+
 MIN_Z = 1e-3
 """Points nearer to the camera plane than this, in the unit of depth, or behind it have no pixel."""
 
@@ -36,9 +38,10 @@ def backproject(depth: chex.Array, K: chex.Array) -> chex.Array:
     Returns:
       Points [H, W, 3] in camera coordinates, in the unit of depth. A depth that is not finite gives the point (0, 0, 0).
     """
+    depth, K = as_float(depth, K)
     chex.assert_rank(depth, 2)
     chex.assert_shape(K, (3, 3))
-    grid = pixel_grid(*depth.shape)
+    grid = pixel_grid(*depth.shape).astype(depth.dtype)
     ray_y = (grid[..., 1] - K[1, 2]) / K[1, 1]
     ray_x = (grid[..., 0] - K[0, 2] - K[0, 1] * ray_y) / K[0, 0]
     # Replaced before it is used, not after: a NaN that is only masked later still poisons the gradient of K.
@@ -56,6 +59,7 @@ def transform_points(pose: chex.Array, points: chex.Array) -> chex.Array:
     Returns:
       Points [..., 3] in the coordinates of b.
     """
+    pose, points = as_float(pose, points)
     chex.assert_shape(pose, (4, 4))
     chex.assert_axis_dimension(points, -1, 3)
     rotation = pose[:3, :3]
@@ -75,6 +79,7 @@ def project(points: chex.Array, K: chex.Array) -> tuple[chex.Array, chex.Array]:
       pixel. Others get a finite place without meaning: z is held at `MIN_Z` in the division, and a point with a
       coordinate that is not finite is taken as (0, 0, 0).
     """
+    points, K = as_float(points, K)
     chex.assert_axis_dimension(points, -1, 3)
     chex.assert_shape(K, (3, 3))
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
@@ -101,7 +106,8 @@ def scale_intrinsics(K: chex.Array, scale_x: chex.Numeric, scale_y: chex.Numeric
     Returns:
       Intrinsics [3, 3].
     """
-    return jnp.asarray(K) * jnp.stack([scale_x, scale_y, 1.0])[:, None]
+    K, scale_x, scale_y = as_float(K, scale_x, scale_y)
+    return K * jnp.stack([scale_x, scale_y, jnp.ones_like(scale_x)])[:, None]
 
 
 def scale_focal_length(K: chex.Array, factor: chex.Numeric) -> chex.Array:
@@ -114,7 +120,8 @@ def scale_focal_length(K: chex.Array, factor: chex.Numeric) -> chex.Array:
     Returns:
       Intrinsics [3, 3].
     """
-    return jnp.asarray(K).at[:2, :2].multiply(factor)
+    K, factor = as_float(K, factor)
+    return K.at[:2, :2].multiply(factor)
 
 
 def crop_intrinsics(K: chex.Array, left: chex.Numeric, top: chex.Numeric) -> chex.Array:
@@ -128,7 +135,8 @@ def crop_intrinsics(K: chex.Array, left: chex.Numeric, top: chex.Numeric) -> che
     Returns:
       Intrinsics [3, 3].
     """
-    return jnp.asarray(K).at[0, 2].add(-left).at[1, 2].add(-top)
+    K, left, top = as_float(K, left, top)
+    return K.at[0, 2].add(-left).at[1, 2].add(-top)
 
 
 def flip_intrinsics(K: chex.Array, width: int) -> chex.Array:
@@ -141,5 +149,5 @@ def flip_intrinsics(K: chex.Array, width: int) -> chex.Array:
     Returns:
       Intrinsics [3, 3].
     """
-    K = jnp.asarray(K)
+    K, width = as_float(K, width)
     return K.at[0, 2].set(width - 1 - K[0, 2]).at[0, 1].multiply(-1.0)
