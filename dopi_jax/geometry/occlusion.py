@@ -58,6 +58,13 @@ def z_buffer(pixels: chex.Array, z: chex.Array, valid: chex.Array, height: int, 
 
     Returns:
       Depth [H, W], +inf in cells without a point, without gradient.
+
+    Example:
+      Two points in the cell of the pixel (0, 0), none in that of (1, 0).
+
+      >>> pixels, z = jnp.array([[0.2, 0.0], [0.7, 0.0]]), jnp.array([5.0, 3.0])
+      >>> geometry.z_buffer(pixels, z, z > 0, 1, 2).tolist()
+      [[3.0, inf]]
     """
     pixels, z = as_float(pixels, z)
     valid = jnp.asarray(valid).astype(bool) & is_inside(pixels, height, width)
@@ -93,6 +100,15 @@ def occlusion_masks(
 
     Returns:
       `OcclusionMasks` of the target, without gradient.
+
+    Example:
+      The camera moves to the right, so a wall at depth 10 moves one pixel to the left: one column leaves the image.
+
+      >>> K = [[10, 0, 1.5], [0, 10, 0], [0, 0, 1]]
+      >>> wall = jnp.full((1, 4), 10.0)
+      >>> masks = geometry.occlusion_masks(wall, wall, K, geometry.pose_from_vector([-1, 0, 0, 0, 0, 0]))
+      >>> masks.edge.tolist(), masks.overlap.tolist()
+      ([[False, True, True, True]], [[True, True, True, True]])
     """
     if rounds < 1:
         raise ValueError(f"rounds is {rounds}: expected at least 1")

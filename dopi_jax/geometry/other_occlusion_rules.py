@@ -8,6 +8,7 @@ from dopi_jax.geometry.arrays import as_float
 from dopi_jax.geometry.camera import pixel_grid
 from dopi_jax.geometry.occlusion import OcclusionMasks
 from dopi_jax.geometry.sampling import SNAP, bilinear_sample, corners, is_inside
+from dopi_jax.geometry.splat import corner_shares
 from dopi_jax.geometry.warp import is_usable, land, warp_by_flow
 
 # More than half, because where the edge runs between two source pixels nobody knows, and hidden pixels are few: on 8 drawn
@@ -44,6 +45,14 @@ def depth_comparison_masks(
     Returns:
       `OcclusionMasks` of the target, without gradient: `edge` as in `occlusion_masks`, hidden pixels False in `blank`;
       `overlap` is True everywhere.
+
+    Example:
+      In the source a block at depth 5 stands where the last pixel of a wall at depth 10 appears.
+
+      >>> wall = jnp.full((1, 3), 10.0)
+      >>> masks = geometry.depth_comparison_masks(wall, wall.at[0, 2].set(5.0), jnp.eye(3), jnp.eye(4))
+      >>> masks.visible.tolist()
+      [[True, True, False]]
     """
     target_depth, source_depth, K, source_from_target = jax.lax.stop_gradient(
         as_float(target_depth, source_depth, K, source_from_target)
@@ -76,6 +85,13 @@ def forward_backward_mask(
 
     Returns:
       Boolean [H, W], True = consistent and inside the source image, without gradient.
+
+    Example:
+      The backward flow undoes one pixel to the right, but for the last pixel, which leaves the image.
+
+      >>> right = jnp.array([[[1.0, 0.0]] * 3])
+      >>> geometry.forward_backward_mask(right, -right).tolist()
+      [[True, True, False]]
     """
     forward, backward = jax.lax.stop_gradient(as_float(forward, backward))
     returning, inside = warp_by_flow(backward, forward)
@@ -99,23 +115,22 @@ def range_map_mask(
 
     Returns:
       Boolean [H, W], True = reached, without gradient.
+
+    Example:
+      Everything flows one pixel to the right, so nothing comes to the first column.
+
+      >>> geometry.range_map_mask(jnp.array([[[1.0, 0.0]] * 3])).tolist()
+      [[False, True, True]]
     """
     backward = jax.lax.stop_gradient(as_float(backward))
     chex.assert_rank(backward, 3)
     position = pixel_grid(*backward.shape[:2]).astype(backward.dtype) + backward
     height, width = target_shape or backward.shape[:2]
-    position = jnp.where(jnp.isfinite(position), position, -2.0)
-    corner = jnp.floor(position)
-    share = position - corner
-    arrived = jnp.zeros((height, width), position.dtype)
-    for dx in (0, 1):
-        for dy in (0, 1):
-            x, y = corner[..., 0] + dx, corner[..., 1] + dy
-            weight = jnp.abs(1 - dx - share[..., 0]) * jnp.abs(1 - dy - share[..., 1])
-            weight = jnp.where((x >= 0) & (x < width) & (y >= 0) & (y < height), weight, 0.0)
-            column, row = (jnp.clip(c, 0, size - 1).astype(jnp.int32) for c, size in ((x, width), (y, height)))
-            arrived = arrived.at[row, column].add(weight)
-    return arrived >= threshold
+    finite = jnp.isfinite(position).all(axis=-1)
+    arrived = jnp.zeros(height * width + 1, position.dtype)
+    for index, weight in corner_shares(jnp.where(finite[..., None], position, 0.0), finite, height, width):
+        arrived = arrived.at[index].add(weight, mode="promise_in_bounds")
+    return arrived[:-1].reshape(height, width) >= threshold
 
 
 def depth_inconsistency(
@@ -141,6 +156,11 @@ def depth_inconsistency(
       |z - z'| / (z + z') in [0, 1] at every target pixel [H, W], z being its depth in the source camera and z' the source's
       own depth there; 1 where it is not inside the source image, and where one of the two has no usable depth. Gradient
       goes to both depths and the pose.
+
+    Example:
+      >>> one, other = jnp.array([[10.0, 10.0, 10.0]]), jnp.array([[10.0, 6.0, jnp.nan]])
+      >>> geometry.depth_inconsistency(one, other, jnp.eye(3), jnp.eye(4)).tolist()
+      [[0.0, 0.25, 1.0]]
     """
     source_depth = as_float(source_depth)
     landing = land(target_depth, K, source_from_target, source_K, inverse_depth)

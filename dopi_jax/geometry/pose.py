@@ -34,12 +34,19 @@ def pose_from_vector(vector: chex.Array, rotation: Rotation = "euler") -> chex.A
 
     Raises:
       UserError: The rotation has another name.
+
+    Example:
+      A quarter turn to the right, in place: what was on the right comes to lie ahead.
+
+      >>> pose = geometry.pose_from_vector([0, 0, 0, 0, -jnp.pi / 2, 0])
+      >>> [round(value, 3) + 0.0 for value in geometry.transform_points(pose, [1, 0, 0]).tolist()]
+      [0.0, 0.0, 1.0]
     """
     vector = as_float(vector)
     chex.assert_shape(vector, (6,))
     make = {"euler": _matrix_from_euler, "quaternion": _matrix_from_quaternion_vector, "so3": _matrix_from_so3}
     matrix = make[_check_rotation(rotation)](vector[3:])
-    return _pose(matrix, vector[:3])
+    return pose_of(matrix, vector[:3])
 
 
 def vector_from_pose(pose: chex.Array, rotation: Rotation = "euler") -> chex.Array:
@@ -55,6 +62,11 @@ def vector_from_pose(pose: chex.Array, rotation: Rotation = "euler") -> chex.Arr
 
     Raises:
       UserError: The rotation has another name.
+
+    Example:
+      >>> pose = geometry.pose_from_vector([1, 2, 3, 0, 0.25, 0], "so3")
+      >>> [round(value, 3) + 0.0 for value in geometry.vector_from_pose(pose, "so3").tolist()]
+      [1.0, 2.0, 3.0, 0.0, 0.25, 0.0]
     """
     pose = as_float(pose)
     chex.assert_shape(pose, (4, 4))
@@ -70,11 +82,15 @@ def invert_pose(pose: chex.Array) -> chex.Array:
 
     Returns:
       Transform [4, 4].
+
+    Example:
+      >>> geometry.invert_pose(geometry.pose_from_vector([1, 2, 3, 0, 0, 0]))[:3, 3].tolist()
+      [-1.0, -2.0, -3.0]
     """
     pose = as_float(pose)
     chex.assert_shape(pose, (4, 4))
     back = pose[:3, :3].T
-    return _pose(back, -jnp.matmul(back, pose[:3, 3], precision="highest"))
+    return pose_of(back, -jnp.matmul(back, pose[:3, 3], precision="highest"))
 
 
 def compose_poses(c_from_b: chex.Array, b_from_a: chex.Array) -> chex.Array:
@@ -86,6 +102,11 @@ def compose_poses(c_from_b: chex.Array, b_from_a: chex.Array) -> chex.Array:
 
     Returns:
       Transform [4, 4] `c_from_a`.
+
+    Example:
+      >>> step = geometry.pose_from_vector([0, 0, -1, 0, 0, 0])
+      >>> geometry.compose_poses(step, step)[:3, 3].tolist()
+      [0.0, 0.0, -2.0]
     """
     c_from_b, b_from_a = as_float(c_from_b, b_from_a)
     chex.assert_shape([c_from_b, b_from_a], (4, 4))
@@ -106,7 +127,8 @@ def _check_rotation(rotation: str) -> str:
     return rotation
 
 
-def _pose(rotation: chex.Array, translation: chex.Array) -> chex.Array:
+def pose_of(rotation: chex.Array, translation: chex.Array) -> chex.Array:
+    """Returns the transform [4, 4] of a rotation [3, 3] and a translation [3]."""
     top = jnp.concatenate([rotation, translation[:, None]], axis=1)
     return jnp.concatenate([top, jnp.array([[0.0, 0.0, 0.0, 1.0]], dtype=top.dtype)])
 

@@ -48,6 +48,13 @@ def pose_from_flow(
 
     Returns:
       `source_from_target` [4, 4], translation in the unit of depth.
+
+    Example:
+      >>> K = jnp.array([[20.0, 0, 12], [0, 20.0, 8], [0, 0, 1]])
+      >>> depth = 4 + geometry.pixel_grid(16, 24).sum(-1) / 10
+      >>> flow = geometry.rigid_flow(depth, K, geometry.pose_from_vector([0, 0, -0.5, 0, 0, 0]))
+      >>> [round(value, 3) + 0.0 for value in geometry.pose_from_flow(depth, flow, K)[:3, 3].tolist()]
+      [0.0, 0.0, -0.5]
     """
     depth, flow, K, source_K = as_float(depth, flow, K, K if source_K is None else source_K)
     chex.assert_rank([depth, flow, K], [2, 3, 2])

@@ -8,6 +8,7 @@ import jax.export
 import jax.numpy as jnp
 
 from dopi_jax.geometry.arrays import as_float
+from dopi_jax.geometry.camera import rays
 from dopi_jax.geometry.pose import cross_matrix, pose_from_vector
 
 _SCALE = 0.3  # pixels: residuals below this count fully
@@ -66,6 +67,17 @@ def pose_from_matches(
     Returns:
       `MatchedMotion`. It says something with ten good matches or more, and of the translation only where `parallax` is above
       the error of the matches: a camera that only turns has none.
+
+    Example:
+      Points around the image's centre move away from it: the camera moves forward, into the direction (0, 0, 1).
+
+      >>> K = jnp.array([[100.0, 0, 50], [0, 100.0, 50], [0, 0, 1]])
+      >>> points = geometry.pixel_grid(5, 5).reshape(-1, 2) * 25
+      >>> depth = 5 + jnp.arange(25) % 7
+      >>> moved = 50 + (points - 50) * (depth / (depth - 1))[:, None]
+      >>> motion = geometry.pose_from_matches(points, moved, K)
+      >>> [round(value, 2) + 0.0 for value in motion.source_from_target[:3, 3].tolist()]
+      [0.0, 0.0, -1.0]
     """
     target_points, source_points, K, source_K = as_float(
         target_points, source_points, K, K if source_K is None else source_K
@@ -117,8 +129,7 @@ def pose_from_matches(
 
 def _rays(points: chex.Array, K: chex.Array) -> chex.Array:
     """Points [N, 2] in pixels on the plane at depth 1, [N, 3]."""
-    y = (points[:, 1] - K[1, 2]) / K[1, 1]
-    x = (points[:, 0] - K[0, 2] - K[0, 1] * y) / K[0, 0]
+    x, y = rays(points, K)
     return jnp.stack([x, y, jnp.ones_like(x)], axis=-1)
 
 
