@@ -41,8 +41,16 @@ def read_kitti_poses(path: str | os.PathLike) -> np.ndarray:
 
 
 def write_kitti_poses(path: str | os.PathLike, poses: np.ndarray) -> None:
-    """Writes camera-to-world poses [N, 4, 4] in the format of the KITTI odometry benchmark, to 10 digits."""
-    rows = np.asarray(poses)[:, :3].reshape(-1, 12)
+    """Writes a trajectory in the format of the KITTI odometry benchmark, to 10 digits.
+
+    Args:
+      path: the text file to write; one pose a line.
+      poses: camera-to-world poses [N, 4, 4].
+
+    Raises:
+      UserError: a pose has a number that is not finite.
+    """
+    rows = _finite_poses(path, poses)[:, :3].reshape(-1, 12)
     _write_lines(path, [" ".join(f"{value:.9e}" for value in row) for row in rows])
 
 
@@ -55,12 +63,14 @@ def write_tum_trajectory(path: str | os.PathLike, timestamps: np.ndarray, poses:
       poses: camera-to-world poses [N, 4, 4].
 
     Raises:
-      UserError: there are not as many timestamps as poses.
+      UserError: there are not as many timestamps as poses, or one of them has a number that is not finite.
     """
     if len(timestamps) != len(poses):
         raise UserError(f"{path} was to get {len(timestamps)} timestamps for {len(poses)} poses: expected one each")
-    quaternions = _quaternions(np.asarray(poses)[:, :3, :3])
-    rows = np.concatenate([np.asarray(poses)[:, :3, 3], quaternions], axis=1)
+    if not np.all(np.isfinite(timestamps)):
+        raise UserError(f"{path} was to get a timestamp that is not finite: expected seconds")
+    poses = _finite_poses(path, poses)
+    rows = np.concatenate([poses[:, :3, 3], _quaternions(poses[:, :3, :3])], axis=1)
     lines = [
         " ".join([f"{time:.6f}", *(f"{value:.9f}" for value in row)]) for time, row in zip(timestamps, rows, strict=True)
     ]
@@ -198,6 +208,17 @@ def _parse_pose(line: str, where: str) -> np.ndarray:
     if np.linalg.det(rotation) < 0 or not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2):
         raise UserError(f"{where} has no rotation in its columns 1-3, 5-7, 9-11: expected an orthonormal matrix there")
     return pose
+
+
+def _finite_poses(path: str | os.PathLike, poses: np.ndarray) -> np.ndarray:
+    poses = np.asarray(poses)
+    lost = np.flatnonzero(~np.isfinite(poses).all(axis=(1, 2)))
+    if lost.size:
+        raise UserError(
+            f"{path} was to get {lost.size} of {len(poses)} poses with numbers that are not finite, the first with index "
+            f"{lost[0]}: expected finite poses; leave out frames whose pose is not known, or fill them in"
+        )
+    return poses
 
 
 def _quaternions(rotations: np.ndarray) -> np.ndarray:

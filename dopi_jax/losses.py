@@ -90,18 +90,19 @@ def less_than_mean_mask(error: chex.Array, mask: chex.Array, factor: float = 1.0
 
     Args:
       error: Error [H, W].
-      mask: Visible pixels [H, W], over which the mean is taken.
+      mask: Visible pixels [H, W], over which the mean is taken: boolean, or any numbers, of which 0 is False.
       factor: Multiplies the mean: 1 in the paper, about 3 in the effect of the published code.
 
     Returns:
       Boolean [H, W], without gradient and not multiplied by `mask`. A constant error, and an empty mask, give all False.
     """
     chex.assert_equal_shape([error, mask])
-    error = jax.lax.stop_gradient(error)
+    error, mask = jax.lax.stop_gradient(error), _as_mask(mask)
     count = jnp.sum(mask)
     # Summed above its minimum, so that rounding cannot put the mean of a constant error above the error itself.
     lowest = jnp.min(jnp.where(mask, error, jnp.inf))
-    mean = lowest + jnp.sum(jnp.where(mask, error - lowest, 0.0)) / jnp.maximum(count, 1)
+    above = jnp.sum(jnp.where(mask, error - lowest, 0.0))
+    mean = lowest + above / jnp.maximum(count, 1).astype(above.dtype)
     return (count > 0) & (error < factor * mean)
 
 
@@ -110,14 +111,15 @@ def masked_mean(error: chex.Array, mask: chex.Array) -> chex.Array:
 
     Args:
       error: Error [H, W].
-      mask: Pixels that count [H, W].
+      mask: Pixels that count [H, W]: boolean, or any numbers, of which 0 is False.
 
     Returns:
       Scalar. The mask carries no gradient; what it excludes may be anything, NaN included.
     """
     chex.assert_equal_shape([error, mask])
-    mask = jax.lax.stop_gradient(jnp.asarray(mask)).astype(bool)
-    return jnp.sum(jnp.where(mask, error, 0.0)) / (jnp.sum(mask) + 1)
+    mask = _as_mask(mask)
+    total = jnp.sum(jnp.where(mask, error, 0.0))
+    return total / (jnp.sum(mask) + 1).astype(total.dtype)
 
 
 def edge_aware_smoothness(x: chex.Array, image: chex.Array, *, order: int = 1, sharpness: float = 1.0) -> chex.Array:
@@ -135,7 +137,7 @@ def edge_aware_smoothness(x: chex.Array, image: chex.Array, *, order: int = 1, s
     """
     chex.assert_rank([x, image], 3)
     chex.assert_equal_shape_prefix([x, image], 2)
-    total = jnp.zeros(())
+    total = jnp.zeros((), x.dtype)
     for axis in (0, 1):
         if x.shape[axis] > order:
             change = jnp.abs(jnp.diff(x, n=order, axis=axis))
@@ -258,6 +260,11 @@ def distance_from_matches(flow: chex.Array, matches: chex.Array) -> chex.Array:
     there, inside = geometry.bilinear_sample(flow, points[:, :2], "border")
     difference = jnp.mean(robust_penalty(there - (points[:, 2:] - points[:, :2])), axis=-1)
     return masked_mean(difference, found & inside)
+
+
+def _as_mask(mask: chex.Array) -> chex.Array:
+    """Returns a mask as boolean, without gradient: picture files have it as 0 and 255."""
+    return jax.lax.stop_gradient(jnp.asarray(mask)).astype(bool)
 
 
 def _moments(image: chex.Array) -> tuple[chex.Array, chex.Array]:

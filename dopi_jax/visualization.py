@@ -50,7 +50,7 @@ def depth_colours(disparity: np.ndarray, low: float | None = None, high: float |
 
     Args:
       disparity: Disparity [H, W], positive. (Inverse depth shows near and far alike; depth would spend its colours on the
-        horizon.)
+        horizon.) Pixels where it is NaN become black.
       low: Value of the darkest colour; the 1st percentile if None.
       high: Value of the brightest; the 97th percentile if None.
 
@@ -58,12 +58,13 @@ def depth_colours(disparity: np.ndarray, low: float | None = None, high: float |
       uint8 [H, W, 3].
     """
     disparity = np.asarray(disparity, np.float64)
-    low = np.percentile(disparity, 1) if low is None else low
-    high = np.percentile(disparity, 97) if high is None else high
-    level = np.clip((disparity - low) / max(high - low, 1e-12), 0, 1) * (len(_COLOUR_STOPS) - 1)
+    low = _percentile(disparity, 1) if low is None else low
+    high = _percentile(disparity, 97) if high is None else high
+    known = ~np.isnan(disparity)
+    level = np.clip((np.where(known, disparity, low) - low) / max(high - low, 1e-12), 0, 1) * (len(_COLOUR_STOPS) - 1)
     stops = np.arange(len(_COLOUR_STOPS))
     colours = np.stack([np.interp(level, stops, _COLOUR_STOPS[:, c]) for c in range(3)], axis=-1)
-    return np.rint(colours).astype(np.uint8)
+    return np.rint(colours * known[..., None]).astype(np.uint8)
 
 
 def flow_colours(flow: np.ndarray, longest: float | None = None, valid: np.ndarray | None = None) -> np.ndarray:
@@ -72,17 +73,18 @@ def flow_colours(flow: np.ndarray, longest: float | None = None, valid: np.ndarr
     Args:
       flow: Flow [H, W, 2] = (u, v) in pixels. To the right is red, down yellow, to the left cyan, up violet.
       longest: Length in pixels of the full colours, anything longer is darker; the 99th percentile if None.
-      valid: Boolean [H, W]; pixels that are False become black. None for all True.
+      valid: Boolean [H, W]; pixels that are False become black, and those whose flow is not finite. None for all True.
 
     Returns:
       uint8 [H, W, 3].
     """
     flow = np.asarray(flow, np.float64)
-    valid = np.ones(flow.shape[:2], bool) if valid is None else np.asarray(valid, bool)
+    finite = np.isfinite(flow).all(axis=-1)
+    valid = finite if valid is None else finite & np.asarray(valid, bool)
     u, v = np.moveaxis(np.where(valid[..., None], flow, 0), -1, 0)
     length = np.hypot(u, v)
     if longest is None:
-        longest = np.percentile(length[valid], 99) if valid.any() else 1.0
+        longest = _percentile(length[valid], 99)
     length = length / max(longest, 1e-12)
     # 54, not 55: the original program leaves out the last hue between magenta and red, and so do pictures made with it.
     turn = (np.arctan2(-v, -u) / np.pi + 1) / 2 * 54
@@ -116,13 +118,13 @@ def depth_error_map(gt: np.ndarray, pred: np.ndarray) -> np.ndarray:
 
     Args:
       gt: True depth [H, W] in metres, 0 where it is not known, which is black.
-      pred: Predicted depth [H, W], positive, in any unit: both medians are made the same.
+      pred: Predicted depth [H, W], positive, in any unit: both medians are made the same. Where it is NaN all is black.
 
     Returns:
       uint8 [H, W, 3]. The palest blue and the palest orange meet at a ratio of 1.25 to the truth, the bound of a1.
     """
     gt, pred = np.asarray(gt, np.float64), np.asarray(pred, np.float64)
-    known = gt > 0
+    known = (gt > 0) & ~np.isnan(pred)
     ratio = gt[known] / pred[known]
     ratio = ratio / np.median(ratio) if ratio.size else ratio
     share = (np.maximum(ratio, 1 / ratio) - 1) / 0.25
@@ -132,8 +134,8 @@ def depth_error_map(gt: np.ndarray, pred: np.ndarray) -> np.ndarray:
 
 
 def image_colours(image: np.ndarray) -> np.ndarray:
-    """Returns an image [H, W, 3] in [-1, 1] as uint8."""
-    return np.rint(np.clip((np.asarray(image) + 1) * 127.5, 0, 255)).astype(np.uint8)
+    """Returns an image [H, W, 3] in [-1, 1] as uint8, black where it is NaN."""
+    return np.rint(np.clip((np.nan_to_num(image, nan=-1.0) + 1) * 127.5, 0, 255)).astype(np.uint8)
 
 
 def mask_overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -147,7 +149,7 @@ def mask_overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
       uint8 [H, W, 3].
     """
     tinted = 0.4 * image + 0.6 * _HIDDEN
-    return np.where(mask[..., None], image, tinted).astype(np.uint8)
+    return np.where(np.asarray(mask)[..., None], image, tinted).astype(np.uint8)
 
 
 def stack_panels(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
@@ -202,7 +204,7 @@ def flow_snippet_panel(view: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     target = image_colours(view["target"])
     flows, rigid_flows = view["flows"], view.get("rigid_flows", [])
-    longest = float(np.percentile(np.linalg.norm(np.concatenate([*flows, *rigid_flows]), axis=-1), 99))
+    longest = _percentile(np.linalg.norm(np.concatenate([*flows, *rigid_flows]), axis=-1), 99)
     rows = [[target, *(flow_colours(flow, longest) for flow in rigid_flows)]]
     for index, (flow, warped, kept) in enumerate(zip(flows, view["warped"], view["kept"], strict=True)):
         row = [flow_colours(flow, longest), image_colours(warped), mask_overlay(target, kept)]
@@ -216,14 +218,15 @@ def trajectory_plot(paths: Mapping[str, np.ndarray], size: int = 600, unit: str 
     """Returns trajectories seen from above, x to the right and z up, to one scale.
 
     Args:
-      paths: Positions [N, 3], y down, by name.
+      paths: Positions [N, 3], y down, by name. Those that are not finite are left out.
       size: Side of the picture in pixels.
       unit: Of the positions.
 
     Returns:
       uint8 [size, size, 3].
     """
-    ground = {name: np.asarray(path)[:, [0, 2]] for name, path in paths.items()}
+    positions = {name: np.asarray(path) for name, path in paths.items()}
+    ground = {name: path[np.isfinite(path).all(axis=-1)][:, [0, 2]] for name, path in positions.items()}
     everything = np.concatenate(list(ground.values()))
     low, high = everything.min(0), everything.max(0)
     margin = 40
@@ -241,3 +244,9 @@ def trajectory_plot(paths: Mapping[str, np.ndarray], size: int = 600, unit: str 
         draw.text((margin, 8 + 14 * index), f"{name}", fill=colour)
     draw.text((size - 150, 8), f"height {(high - low)[1]:.0f} {unit}, width {(high - low)[0]:.0f} {unit}", fill="grey")
     return np.asarray(picture)
+
+
+def _percentile(values: np.ndarray, percent: float) -> float:
+    """Returns a percentile of the values that are finite; 1 if there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.percentile(finite, percent)) if finite.size else 1.0

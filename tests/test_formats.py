@@ -104,6 +104,22 @@ def test_timestamps_and_poses_must_be_as_many(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("write", [write_kitti_poses, lambda path, poses: write_tum_trajectory(path, range(3), poses)])
+@pytest.mark.parametrize("where", [(1, 0, 0), (1, 2, 3), (slice(1, 3), slice(3), slice(3))])
+def test_poses_that_are_not_finite_are_told_and_nothing_is_written(tmp_path, write, where):
+    poses = random_poses(3)
+    poses[where] = np.nan
+    with pytest.raises(UserError, match=r"trajectory\.txt was to get [12] of 3 poses with numbers .*the first with index 1"):
+        write(tmp_path / "trajectory.txt", poses)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_timestamp_that_is_not_finite_is_told(tmp_path):
+    with pytest.raises(UserError, match="timestamp that is not finite"):
+        write_tum_trajectory(tmp_path / "trajectory.txt", [0.0, np.nan, 1.0], random_poses(3))
+    assert not list(tmp_path.iterdir())
+
+
 # --- Optical flow ---------------------------------------------------------------------------------------------------
 
 

@@ -215,3 +215,43 @@ def test_distance_from_matches_by_hand():
     gradient = jax.grad(losses.distance_from_matches)(flow, matches)
     assert np.isfinite(gradient).all() and gradient[0, 0, 0] < 0 and not np.any(gradient[3])
     assert losses.distance_from_matches(flow, jnp.full((3, 4), jnp.nan)) == 0
+
+
+# --- Kinds of numbers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.uint8(255), np.int32(1), np.float32(1), np.int16(-1)])
+def test_a_mask_of_any_numbers_is_true_where_it_is_not_0(kind):
+    rng = np.random.default_rng(0)
+    error, mask = rng.random((20, 30)).astype(np.float32), rng.random((20, 30)) > 0.3
+    flow = rng.random((20, 30, 2)).astype(np.float32)
+    for loss in (losses.less_than_mean_mask, losses.masked_mean, lambda _, m: losses.flow_consistency(flow, 0 * flow, m)):
+        np.testing.assert_array_equal(loss(error, mask * kind), loss(error, mask))
+    np.testing.assert_array_equal(losses.less_than_mean_mask(error, mask * kind), error < error[mask].mean())
+
+
+def test_float32_stays_float32_and_no_type_is_mixed():
+    """Under JAX_ENABLE_X64 constants would be float64, and strict promotion refuses to mix types."""
+    rng = np.random.default_rng(0)
+    a, b, error, poses = (jnp.asarray(rng.random(s), jnp.float32) for s in [(6, 8, 3), (6, 8, 3), (6, 8), (2, 4, 4)])
+    mask = jnp.asarray(rng.random((6, 8)) > 0.3)
+
+    def every():
+        return [
+            losses.robust_penalty(a, "power"),
+            losses.photometric_error(a, b),
+            losses.masked_mean(error, mask),
+            losses.edge_aware_smoothness(a, b, order=2),
+            losses.max_normalized_depth(error),
+            losses.max_normalized_disparity(error),
+            losses.mean_normalized_disparity(error),
+            losses.unlike_a_vehicle(poses),
+            losses.flow_consistency(a[..., :2], b[..., :2], mask),
+            losses.distance_from_matches(a[..., :2], a[0, :, :2].repeat(2, -1)),
+        ]
+
+    with jax.numpy_dtype_promotion("strict"):
+        every()
+        losses.less_than_mean_mask(error, mask)
+    with jax.enable_x64(True):
+        assert {leaf.dtype for leaf in every()} == {jnp.dtype("float32")}

@@ -131,3 +131,43 @@ def test_depth_errors_are_blue_up_to_a_quarter_and_orange_beyond_whatever_the_un
     np.testing.assert_array_equal(colours[5], 0)
     np.testing.assert_array_equal(colours[0], visualization.depth_error_map(10 * gt, pred)[0, 0])
     assert not visualization.depth_error_map(np.zeros((2, 2)), np.ones((2, 2))).any()
+
+
+# --- Values that are not numbers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_one_odd_disparity_changes_its_own_pixel_alone(odd):
+    disparity = np.linspace(0.1, 1, 600).reshape(20, 30)
+    marred = disparity.copy()
+    marred[7, 9] = odd
+    before, after = visualization.depth_colours(disparity), visualization.depth_colours(marred)
+    elsewhere = np.ones((20, 30), bool)
+    elsewhere[7, 9] = False
+    assert np.abs(after.astype(int) - before)[elsewhere].max() <= 3  # the percentiles are of 599 values, not 600
+    np.testing.assert_array_equal(after[7, 9], [252, 253, 191] if odd == np.inf else [0, 0, 4 * (odd == -np.inf)])
+    assert not visualization.depth_colours(np.full((2, 3), np.nan)).any()
+
+
+def test_flow_that_is_not_finite_is_black_and_leaves_the_rest():
+    flow = np.tile([3.0, 0.0], (5, 6, 1))
+    marred = flow.copy()
+    marred[1, 2, 1], marred[3, 3, 0] = np.nan, np.inf
+    colours = visualization.flow_colours(marred)
+    assert not colours[[1, 3], [2, 3]].any()
+    np.testing.assert_array_equal(colours[0], visualization.flow_colours(flow)[0])
+
+
+def test_a_depth_that_is_nan_leaves_the_rest_of_the_error_map():
+    gt = np.full((4, 5), 10.0)
+    pred = np.full((4, 5), 2.0)
+    pred[0, 0] = np.nan
+    picture = visualization.depth_error_map(gt, pred)
+    assert not picture[0, 0].any()
+    np.testing.assert_array_equal(picture[1:], visualization.depth_error_map(gt, np.full((4, 5), 2.0))[1:])
+
+
+def test_positions_that_are_not_finite_are_left_out_of_the_plot():
+    path = np.array([[0, 0, 0], [0, 0, 10.0], [np.nan, 0, 5], [10, 0, 10.0]])
+    want = visualization.trajectory_plot({"camera": path[[0, 1, 3]]}, size=200)
+    np.testing.assert_array_equal(visualization.trajectory_plot({"camera": path}, size=200), want)

@@ -5,6 +5,7 @@ median(truth) / median(prediction). The protocols differ in how a prediction get
 and in whether it is clipped to the evaluated range before or after that scaling (D26).
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -31,7 +32,8 @@ def depth_metrics(
 
     Args:
       gt: ground truth [H, W] in metres, 0 where there is none.
-      pred: predicted depth [h, w] of any size and in any unit, finite and above 0; resized to [H, W].
+      pred: predicted depth [h, w] of any size, finite and above 0; resized to [H, W]. In any unit for "monodepth2"; for
+        "cc" in one in which it lies between min_depth and max_depth, or clipping takes its shape away.
       min_depth: only ground truth strictly above this is evaluated, in metres.
       max_depth: only ground truth strictly below this is evaluated, in metres.
       crop: "garg" for the central part of the image that the field evaluates, None for the whole image.
@@ -44,6 +46,9 @@ def depth_metrics(
 
     Raises:
       UserError: no pixel of the ground truth can be evaluated, or an argument is not of the form said above.
+
+    Warns:
+      UserWarning: "cc" clips more than half of the prediction.
     """
     gt, pred = _depth_map("ground truth", gt), _depth_map("predicted", pred)
     if not np.all(np.isfinite(pred) & (pred > 0)):
@@ -53,7 +58,15 @@ def depth_metrics(
     mask = require_ground_truth(gt, min_depth, max_depth, crop)
     truth = gt[mask]
     if protocol == "cc":
-        resized = np.clip(_resize_cubic(pred, gt.shape)[mask], min_depth, max_depth)
+        unclipped = _resize_cubic(pred, gt.shape)[mask]
+        resized = np.clip(unclipped, min_depth, max_depth)
+        if np.mean(resized != unclipped) > 0.5:
+            warnings.warn(
+                f"predicted depth has its median at {np.median(unclipped):.3g}, and protocol 'cc' clips most of it to "
+                f"{min_depth:g} ... {max_depth:g} before it is scaled: the metrics say little; predict in about metres, or "
+                "use protocol='monodepth2', which clips after scaling",
+                stacklevel=2,
+            )
         scale = np.median(truth) / np.median(resized)
         scaled = resized * scale
     elif protocol == "monodepth2":

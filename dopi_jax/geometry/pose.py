@@ -10,11 +10,15 @@ import chex
 import jax.numpy as jnp
 
 from dopi_jax.errors import UserError
+from dopi_jax.geometry.arrays import as_float
 
 Rotation = Literal["euler", "quaternion", "so3"]
 
 _SMALL_SQUARED_ANGLE = 1e-4
 """Below this, series of second order are exact to float32 (the next term is of the order 1e-10)."""
+
+_SMALL_SQUARED_COSINE = 1e-12
+"""Below this of ry, float32 rounding alone decides how a turn is split between rx and rz."""
 
 
 def pose_from_vector(vector: chex.Array, rotation: Rotation = "euler") -> chex.Array:
@@ -30,11 +34,19 @@ def pose_from_vector(vector: chex.Array, rotation: Rotation = "euler") -> chex.A
 
     Raises:
       UserError: The rotation has another name.
+
+    Example:
+      A quarter turn to the right, in place: what was on the right comes to lie ahead.
+
+      >>> pose = geometry.pose_from_vector([0, 0, 0, 0, -jnp.pi / 2, 0])
+      >>> [round(value, 3) + 0.0 for value in geometry.transform_points(pose, [1, 0, 0]).tolist()]
+      [0.0, 0.0, 1.0]
     """
+    vector = as_float(vector)
     chex.assert_shape(vector, (6,))
     make = {"euler": _matrix_from_euler, "quaternion": _matrix_from_quaternion_vector, "so3": _matrix_from_so3}
     matrix = make[_check_rotation(rotation)](vector[3:])
-    return _pose(matrix, vector[:3])
+    return pose_of(matrix, vector[:3])
 
 
 def vector_from_pose(pose: chex.Array, rotation: Rotation = "euler") -> chex.Array:
@@ -42,15 +54,21 @@ def vector_from_pose(pose: chex.Array, rotation: Rotation = "euler") -> chex.Arr
 
     Args:
       pose: Transform [4, 4].
-      rotation: As in `pose_from_vector`. Euler angles are unique for |ry| < pi/2, quaternion vectors exist for angles
-        below pi, so3 vectors are the shortest.
+      rotation: As in `pose_from_vector`. Euler angles have |ry| <= pi/2; at pi/2 itself, where rx and rz turn about one
+        axis, rz is 0. Quaternion vectors exist for angles below pi, so3 vectors are the shortest.
 
     Returns:
       Pose vector [6].
 
     Raises:
       UserError: The rotation has another name.
+
+    Example:
+      >>> pose = geometry.pose_from_vector([1, 2, 3, 0, 0.25, 0], "so3")
+      >>> [round(value, 3) + 0.0 for value in geometry.vector_from_pose(pose, "so3").tolist()]
+      [1.0, 2.0, 3.0, 0.0, 0.25, 0.0]
     """
+    pose = as_float(pose)
     chex.assert_shape(pose, (4, 4))
     take = {"euler": _euler_from_matrix, "quaternion": _quaternion_vector_from_matrix, "so3": _so3_from_matrix}
     return jnp.concatenate([pose[:3, 3], take[_check_rotation(rotation)](pose[:3, :3])])
@@ -64,10 +82,15 @@ def invert_pose(pose: chex.Array) -> chex.Array:
 
     Returns:
       Transform [4, 4].
+
+    Example:
+      >>> geometry.invert_pose(geometry.pose_from_vector([1, 2, 3, 0, 0, 0]))[:3, 3].tolist()
+      [-1.0, -2.0, -3.0]
     """
+    pose = as_float(pose)
     chex.assert_shape(pose, (4, 4))
     back = pose[:3, :3].T
-    return _pose(back, -jnp.matmul(back, pose[:3, 3], precision="highest"))
+    return pose_of(back, -jnp.matmul(back, pose[:3, 3], precision="highest"))
 
 
 def compose_poses(c_from_b: chex.Array, b_from_a: chex.Array) -> chex.Array:
@@ -79,7 +102,13 @@ def compose_poses(c_from_b: chex.Array, b_from_a: chex.Array) -> chex.Array:
 
     Returns:
       Transform [4, 4] `c_from_a`.
+
+    Example:
+      >>> step = geometry.pose_from_vector([0, 0, -1, 0, 0, 0])
+      >>> geometry.compose_poses(step, step)[:3, 3].tolist()
+      [0.0, 0.0, -2.0]
     """
+    c_from_b, b_from_a = as_float(c_from_b, b_from_a)
     chex.assert_shape([c_from_b, b_from_a], (4, 4))
     return jnp.matmul(c_from_b, b_from_a, precision="highest")
 
@@ -98,7 +127,8 @@ def _check_rotation(rotation: str) -> str:
     return rotation
 
 
-def _pose(rotation: chex.Array, translation: chex.Array) -> chex.Array:
+def pose_of(rotation: chex.Array, translation: chex.Array) -> chex.Array:
+    """Returns the transform [4, 4] of a rotation [3, 3] and a translation [3]."""
     top = jnp.concatenate([rotation, translation[:, None]], axis=1)
     return jnp.concatenate([top, jnp.array([[0.0, 0.0, 0.0, 1.0]], dtype=top.dtype)])
 
@@ -115,26 +145,33 @@ def _matrix_from_euler(angles: chex.Array) -> chex.Array:
 
 def _euler_from_matrix(m: chex.Array) -> chex.Array:
     # atan2 instead of arcsin for the middle angle: arcsin has an infinite slope at +-1 and is inaccurate near it.
-    cos_y = jnp.sqrt(jnp.maximum(m[0, 0] ** 2 + m[0, 1] ** 2, 1e-20))
+    squared_cosine = m[0, 0] ** 2 + m[0, 1] ** 2
+    is_locked = squared_cosine < _SMALL_SQUARED_COSINE
+    cos_y = jnp.sqrt(jnp.maximum(squared_cosine, 1e-20))
+    # Where the axes of rx and rz coincide, only their sum or difference is known: rx takes all of it.
     return jnp.stack([
-        jnp.arctan2(-m[1, 2], m[2, 2]),
+        jnp.arctan2(jnp.where(is_locked, m[2, 1], -m[1, 2]), jnp.where(is_locked, m[1, 1], m[2, 2])),
         jnp.arctan2(m[0, 2], cos_y),
-        jnp.arctan2(-m[0, 1], m[0, 0]),
+        jnp.arctan2(jnp.where(is_locked, 0.0, -m[0, 1]), jnp.where(is_locked, 1.0, m[0, 0])),
     ])
 
 
 def _matrix_from_quaternion_vector(v: chex.Array) -> chex.Array:
-    x, y, z = v
-    squares = 1.0 + x * x + y * y + z * z
+    return matrix_from_quaternion(jnp.concatenate([jnp.ones_like(v[:1]), v]))
+
+
+def matrix_from_quaternion(q: chex.Array) -> chex.Array:
+    """Returns the rotation matrix [3, 3] of a quaternion (w, x, y, z) [4] of any length but 0."""
+    w, x, y, z = q
     unnormalised = jnp.array([
-        [1 + x * x - y * y - z * z, 2 * (x * y - z), 2 * (x * z + y)],
-        [2 * (x * y + z), 1 - x * x + y * y - z * z, 2 * (y * z - x)],
-        [2 * (x * z - y), 2 * (y * z + x), 1 - x * x - y * y + z * z],
+        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
     ])
-    return unnormalised / squares
+    return unnormalised / (w * w + x * x + y * y + z * z)
 
 
-def _quaternion_from_matrix(m: chex.Array) -> chex.Array:
+def quaternion_from_matrix(m: chex.Array) -> chex.Array:
     """Returns the unit quaternion (w, x, y, z), w >= 0: of the four rows of 4 q q^T, the one with the largest diagonal."""
     xx, yy, zz = m[0, 0], m[1, 1], m[2, 2]
     wx, wy, wz = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
@@ -151,7 +188,7 @@ def _quaternion_from_matrix(m: chex.Array) -> chex.Array:
 
 
 def _quaternion_vector_from_matrix(m: chex.Array) -> chex.Array:
-    q = _quaternion_from_matrix(m)
+    q = quaternion_from_matrix(m)
     return q[1:] / jnp.maximum(q[0], 1e-12)
 
 
@@ -163,11 +200,11 @@ def _matrix_from_so3(omega: chex.Array) -> chex.Array:
     sine = jnp.where(is_small, 1 - squared / 6, jnp.sin(angle) / angle)
     versine = jnp.where(is_small, 0.5 - squared / 24, (1 - jnp.cos(angle)) / (angle * angle))
     cross = cross_matrix(omega)
-    return jnp.eye(3) + sine * cross + versine * jnp.matmul(cross, cross, precision="highest")
+    return jnp.eye(3, dtype=omega.dtype) + sine * cross + versine * jnp.matmul(cross, cross, precision="highest")
 
 
 def _so3_from_matrix(m: chex.Array) -> chex.Array:
-    q = _quaternion_from_matrix(m)
+    q = quaternion_from_matrix(m)
     w, v = q[0], q[1:]
     squared = jnp.sum(v * v)
     is_small = squared < _SMALL_SQUARED_ANGLE

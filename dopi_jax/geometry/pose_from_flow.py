@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from dopi_jax.geometry.arrays import as_float
 from dopi_jax.geometry.camera import MIN_Z, backproject, pixel_grid, project, transform_points
 from dopi_jax.geometry.pose import compose_poses, cross_matrix, invert_pose, pose_from_vector, vector_from_pose
 
@@ -24,6 +25,7 @@ def pose_from_flow(
     prior: chex.Array | None = None,
     iterations: int = 12,
     least_support: float = 0.15,
+    source_K: chex.Array | None = None,
 ) -> chex.Array:
     """Returns the motion that explains an optical flow best, by Gauss-Newton iterations with Cauchy weights.
 
@@ -33,7 +35,7 @@ def pose_from_flow(
     Args:
       depth: Target depth [H, W]; pixels without a usable one are left out.
       flow: Flow [H, W, 2] in pixels from target to source; pixels where it is not finite are left out.
-      K: Intrinsics [3, 3].
+      K: Intrinsics [3, 3] of the target, and of the source unless that has its own.
       weights: How far each pixel is trusted, [H, W] in [0, 1]; all alike if None.
       start: Pose [4, 4] to begin with; no motion if None.
       prior: How firmly each of (tx, ty, tz, rx, ry, rz) is held at the start's, [6]: 0 not at all, 1 as firmly as all pixels
@@ -42,24 +44,34 @@ def pose_from_flow(
       iterations: How many.
       least_support: Where less than this share of the pixels, by weight, ends within a pixel of the flow, the start is
         returned.
+      source_K: Intrinsics [3, 3] of the source.
 
     Returns:
       `source_from_target` [4, 4], translation in the unit of depth.
+
+    Example:
+      >>> K = jnp.array([[20.0, 0, 12], [0, 20.0, 8], [0, 0, 1]])
+      >>> depth = 4 + geometry.pixel_grid(16, 24).sum(-1) / 10
+      >>> flow = geometry.rigid_flow(depth, K, geometry.pose_from_vector([0, 0, -0.5, 0, 0, 0]))
+      >>> [round(value, 3) + 0.0 for value in geometry.pose_from_flow(depth, flow, K)[:3, 3].tolist()]
+      [0.0, 0.0, -0.5]
     """
+    depth, flow, K, source_K = as_float(depth, flow, K, K if source_K is None else source_K)
     chex.assert_rank([depth, flow, K], [2, 3, 2])
-    start = jnp.eye(4) if start is None else jnp.asarray(start, jnp.float32)
-    prior = jnp.zeros(6) if prior is None else jnp.asarray(prior, jnp.float32)
+    dtype = depth.dtype
+    start = jnp.eye(4, dtype=dtype) if start is None else jnp.asarray(start, dtype)
+    prior = jnp.zeros(6, dtype) if prior is None else jnp.asarray(prior, dtype)
     points = backproject(depth, K).reshape(-1, 3)
-    goals = (pixel_grid(*depth.shape) + flow).reshape(-1, 2)
-    trust = jnp.ones(len(points)) if weights is None else jnp.asarray(weights, jnp.float32).reshape(-1)
+    goals = (pixel_grid(*depth.shape).astype(dtype) + flow).reshape(-1, 2)
+    trust = jnp.ones_like(points[:, 0]) if weights is None else jnp.asarray(weights, dtype).reshape(-1)
     usable = jnp.isfinite(goals).all(-1) & jnp.isfinite(points).all(-1) & (points[:, 2] > MIN_Z) & jnp.isfinite(trust)
     trust = jnp.where(usable, trust, 0.0)
     goals = jnp.where(usable[:, None], goals, 0.0)
-    points = jnp.where(usable[:, None], points, jnp.array([0.0, 0.0, 1.0]))
+    points = jnp.where(usable[:, None], points, jnp.array([0.0, 0.0, 1.0], dtype))
 
     def compared(pose):
         moved = transform_points(pose, points)
-        pixels, z = project(moved, K)
+        pixels, z = project(moved, source_K)
         seen = (z > MIN_Z) & (trust > 0)
         return moved, jnp.where(seen[:, None], pixels - goals, 0.0), jnp.where(seen, trust, 0.0)
 
@@ -67,7 +79,7 @@ def pose_from_flow(
         moved, residuals, trusted = compared(pose)
         scale = width * _robust_scale(residuals, trusted)
         cauchy = trusted / (1 + jnp.sum(residuals**2, axis=-1) / scale**2)
-        jacobian = _pixel_jacobian(moved, K)
+        jacobian = _pixel_jacobian(moved, source_K)
         normal = jnp.einsum("nri,nrj,n->ij", jacobian, jacobian, cauchy, precision="highest")
         slope = jnp.einsum("nri,nr,n->i", jacobian, residuals, cauchy, precision="highest")
         firmness = prior * jnp.diagonal(normal)
@@ -78,12 +90,12 @@ def pose_from_flow(
         slope = slope + jnp.einsum("ki,k->i", of_pose, firmness * from_start, precision="highest")
         # In units that make the diagonal 1, translation in any unit of depth and rotation in radians count alike.
         size = jnp.sqrt(jnp.diagonal(normal) + 1e-12)
-        normal = normal / (size[:, None] * size) + _DAMPING * jnp.eye(6)
+        normal = normal / (size[:, None] * size) + _DAMPING * jnp.eye(6, dtype=dtype)
         change = -jnp.linalg.solve(normal, slope / size) / size
         change *= jnp.minimum(1.0, _LARGEST_TURN / (jnp.linalg.norm(change[3:] + 1e-12)))
         return compose_poses(pose_from_vector(change, "so3"), pose), None
 
-    widths = jnp.array([2.0 ** max(_WIDE_ITERATIONS - i, 0) for i in range(iterations)])
+    widths = jnp.array([2.0 ** max(_WIDE_ITERATIONS - i, 0) for i in range(iterations)], dtype)
     pose, _ = jax.lax.scan(iterate, start, widths)
     _, residuals, trusted = compared(pose)
     agrees = jnp.sum(residuals**2, axis=-1) < _AGREES**2
@@ -111,4 +123,5 @@ def _pixel_jacobian(points: chex.Array, K: chex.Array) -> chex.Array:
 
 def _pose_jacobian(pose: chex.Array) -> chex.Array:
     """How a pose's translation and rotation vector follow a small further motion: [6, 6], the latter to first order."""
-    return jnp.block([[jnp.eye(3), -cross_matrix(pose[:3, 3])], [jnp.zeros((3, 3)), jnp.eye(3)]])
+    unit = jnp.eye(3, dtype=pose.dtype)
+    return jnp.block([[unit, -cross_matrix(pose[:3, 3])], [jnp.zeros_like(unit), unit]])

@@ -6,6 +6,7 @@ import chex
 import jax.numpy as jnp
 
 from dopi_jax.errors import UserError
+from dopi_jax.geometry.arrays import float_type
 
 Padding = Literal["zeros", "border"]
 
@@ -47,7 +48,15 @@ def bilinear_sample(
 
     Raises:
       UserError: The padding has another name.
+
+    Example:
+      >>> image = jnp.array([[[0.0], [10.0]], [[20.0], [30.0]]])
+      >>> values, inside = geometry.bilinear_sample(image, jnp.array([[0.5, 0.0], [1.0, 0.5], [2.0, 0.0]]))
+      >>> values[:, 0].tolist(), inside.tolist()
+      ([5.0, 20.0, 0.0], [True, True, False])
     """
+    dtype = float_type(image, pixels)
+    image, pixels = jnp.asarray(image), jnp.asarray(pixels, dtype)
     chex.assert_rank(image, 3)
     chex.assert_axis_dimension(pixels, -1, 2)
     if padding not in ("zeros", "border"):
@@ -58,10 +67,10 @@ def bilinear_sample(
     x, left, right = _cell(jnp.where(finite, pixels[..., 0], 0.0), width)
     y, top, bottom = _cell(jnp.where(finite, pixels[..., 1], 0.0), height)
 
-    rows = jnp.asarray(image).reshape(height * width, channels)
+    rows = image.reshape(height * width, channels)
 
     def at(row, column):
-        return rows.at[row * width + column].get(mode="promise_in_bounds")
+        return rows.at[row * width + column].get(mode="promise_in_bounds").astype(dtype)
 
     upper = at(top, left) * (1 - x) + at(top, right) * x
     lower = at(bottom, left) * (1 - x) + at(bottom, right) * x
@@ -97,6 +106,6 @@ def _cell(position: chex.Array, size: int) -> tuple[chex.Array, chex.Array, chex
     """Returns, along one axis, the weight [..., 1] of the far neighbour and the indices of the near and the far one."""
     # Not jnp.clip: its gradient is zero on the border itself, where positions are legitimate.
     position = jnp.where(position < 0, 0.0, jnp.where(position > size - 1, size - 1.0, position))
-    near = jnp.minimum(jnp.floor(position).astype(jnp.int32), max(size - 2, 0))
+    near = jnp.maximum(jnp.minimum(jnp.floor(position).astype(jnp.int32), size - 2), 0)
     far = jnp.minimum(near + 1, size - 1)
-    return (position - near)[..., None], near, far
+    return (position - near.astype(position.dtype))[..., None], near, far

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import chex
 import jax.numpy as jnp
 
+from dopi_jax.geometry.arrays import as_float
 from dopi_jax.geometry.camera import MIN_Z, backproject, pixel_grid, project, transform_points
 from dopi_jax.geometry.sampling import Padding, bilinear_sample
 
@@ -13,9 +14,9 @@ class Landing(NamedTuple):
     """Where the pixels of one view appear in another.
 
     Attributes:
-      pixels: Positions [H, W, 2] in the other view; the pixel itself where `valid` is False.
-      z: Depth [H, W] in the other camera.
-      valid: Mask [H, W]: the depth is finite and positive and the point lies in front of the other camera.
+      pixels: Positions [H, W, 2] in the other view; the pixel itself where it has none.
+      z: Depth [H, W] in the other camera; +inf for what is infinitely far by an inverse depth of 0.
+      valid: Mask [H, W]: the depth is usable and the point lies in front of the other camera.
     """
 
     pixels: chex.Array
@@ -23,40 +24,87 @@ class Landing(NamedTuple):
     valid: chex.Array
 
 
-def land(depth: chex.Array, K: chex.Array, other_from_this: chex.Array) -> Landing:
+def is_usable(depth: chex.Array, inverse_depth: bool) -> chex.Array:
+    """Returns which depths say how far a surface is: finite and positive; an inverse depth may also be 0."""
+    return jnp.isfinite(depth) & ((depth >= 0) if inverse_depth else (depth > 0))
+
+
+def land(
+    depth: chex.Array,
+    K: chex.Array,
+    other_from_this: chex.Array,
+    other_K: chex.Array | None = None,
+    inverse_depth: bool = False,
+) -> Landing:
     """Returns where every pixel of a view appears in another view (paper eq. 1).
+
+    With inverse depth the point is taken as (K^-1 (x, y, 1), 1/D) in homogeneous coordinates: only translation fades away
+    with distance. An infinite depth gets the same position, but is not valid.
 
     Args:
       depth: Depth map [H, W] of this view.
-      K: Intrinsics [3, 3] of both views.
+      K: Intrinsics [3, 3] of this view.
       other_from_this: Pose [4, 4].
+      other_K: Intrinsics [3, 3] of the other view, those of this view if None.
+      inverse_depth: Whether `depth` holds inverse depth.
 
     Returns:
       A `Landing`.
     """
-    usable = jnp.isfinite(depth) & (depth > 0)
-    points = backproject(jnp.where(usable, depth, 1.0), K)
-    pixels, z = project(transform_points(other_from_this, points), K)
-    valid = usable & (z > MIN_Z)
+    depth, K, other_from_this, other_K = as_float(depth, K, other_from_this, K if other_K is None else other_K)
+    chex.assert_rank(depth, 2)
+    chex.assert_shape(other_from_this, (4, 4))
+    usable = is_usable(depth, inverse_depth)
+    if inverse_depth:
+        distance, nearness = jnp.ones_like(depth), jnp.where(usable, depth, 1.0)
+    else:
+        distance, nearness = jnp.where(usable, depth, 1.0), jnp.where(depth == jnp.inf, 0.0, 1.0)
+    turned = transform_points(other_from_this.at[:3, 3].set(0.0), backproject(distance, K))
+    points = jnp.stack([turned[..., axis] + nearness * other_from_this[axis, 3] for axis in range(3)], axis=-1)
+    pixels, z = project(points, other_K)
+    in_front = z > MIN_Z
+    if inverse_depth:
+        z = jnp.where(nearness > 0, z / jnp.where(nearness > 0, nearness, 1.0), jnp.inf)
+        in_front &= z > MIN_Z
+    valid = usable & in_front
+    has_place = valid if inverse_depth else valid | (in_front & (depth == jnp.inf))
     # The result is replaced too: a point just behind the camera would land a million pixels away.
-    grid = pixel_grid(*depth.shape)
-    pixels = jnp.stack([jnp.where(valid, pixels[..., axis], grid[..., axis]) for axis in (0, 1)], axis=-1)
+    grid = pixel_grid(*depth.shape).astype(depth.dtype)
+    pixels = jnp.stack([jnp.where(has_place, pixels[..., axis], grid[..., axis]) for axis in (0, 1)], axis=-1)
     return Landing(pixels, z, valid)
 
 
-def rigid_flow(depth: chex.Array, K: chex.Array, source_from_target: chex.Array) -> chex.Array:
+def rigid_flow(
+    depth: chex.Array,
+    K: chex.Array,
+    source_from_target: chex.Array,
+    *,
+    source_K: chex.Array | None = None,
+    inverse_depth: bool = False,
+) -> chex.Array:
     """Returns the optical flow that camera motion alone causes in a static scene: p'(p) - p.
 
     Args:
-      depth: Target depth [H, W].
-      K: Intrinsics [3, 3] of both views.
+      depth: Target depth [H, W]. An infinite one moves as the camera turns, as the sky does.
+      K: Intrinsics [3, 3] of the target, and of the source unless that has its own.
       source_from_target: Pose [4, 4].
+      source_K: Intrinsics [3, 3] of the source.
+      inverse_depth: Whether `depth` holds inverse depth, 0 for what is infinitely far.
 
     Returns:
-      Flow [H, W, 2] in pixels from target to source. It is 0, without gradient, where the depth is not a positive finite
-      number or the point lies behind the source camera.
+      Flow [H, W, 2] in pixels from target to source. It is 0, without gradient, where the depth is NaN, 0 or negative (an
+      inverse depth NaN, infinite or negative) or the point lies behind the source camera.
+
+    Example:
+      A wall at depth 5, seen by a camera of focal length 10 that moves by 1 to the right: 10 * 1 / 5 pixels to the left.
+
+      >>> K = [[10, 0, 1], [0, 10, 1], [0, 0, 1]]
+      >>> moved = geometry.pose_from_vector([-1, 0, 0, 0, 0, 0])
+      >>> geometry.rigid_flow(jnp.full((2, 3), 5.0), K, moved)[0, 0].tolist()
+      [-2.0, 0.0]
     """
-    return land(depth, K, source_from_target).pixels - pixel_grid(*depth.shape)
+    landing = land(depth, K, source_from_target, source_K, inverse_depth)
+    return landing.pixels - pixel_grid(*landing.z.shape).astype(landing.z.dtype)
 
 
 def warp_by_flow(image: chex.Array, flow: chex.Array, padding: Padding = "zeros") -> tuple[chex.Array, chex.Array]:
@@ -69,9 +117,18 @@ def warp_by_flow(image: chex.Array, flow: chex.Array, padding: Padding = "zeros"
 
     Returns:
       The warped image [H', W', C], and `inside` [H', W'], True where the position lies in the image.
+
+    Example:
+      Everything is found one pixel to the right; the last column has left the image.
+
+      >>> row = jnp.array([[[1.0], [2.0], [3.0]]])
+      >>> warped, inside = geometry.warp_by_flow(row, jnp.array([[[1.0, 0.0]] * 3]))
+      >>> warped[..., 0].tolist(), inside.tolist()
+      ([[2.0, 3.0, 0.0]], [[True, True, False]])
     """
+    flow = as_float(flow)
     chex.assert_rank(flow, 3)
-    return bilinear_sample(image, pixel_grid(*flow.shape[:2]) + flow, padding)
+    return bilinear_sample(image, pixel_grid(*flow.shape[:2]).astype(flow.dtype) + flow, padding)
 
 
 def warp_by_depth(
@@ -80,21 +137,36 @@ def warp_by_depth(
     K: chex.Array,
     source_from_target: chex.Array,
     padding: Padding = "zeros",
+    *,
+    source_K: chex.Array | None = None,
+    inverse_depth: bool = False,
 ) -> tuple[chex.Array, chex.Array]:
     """Returns the source image as the target view would see it, by target depth and camera motion (paper eq. 1).
 
     Args:
-      source_image: Source image [H, W, C].
+      source_image: Source image [H', W', C], of the target's size or of its own.
       target_depth: Target depth [H, W].
-      K: Intrinsics [3, 3] of both views.
+      K: Intrinsics [3, 3] of the target, and of the source unless that has its own.
       source_from_target: Pose [4, 4].
       padding: "zeros" or "border", as in `bilinear_sample`.
+      source_K: Intrinsics [3, 3] of the source.
+      inverse_depth: Whether `target_depth` holds inverse depth, 0 for what is infinitely far.
 
     Returns:
       The warped image [H, W, C], and `inside` [H, W]: the depth is usable, the point lies in front of the source camera
       and appears in its image. With "zeros" the warped image is 0 elsewhere.
+
+    Example:
+      A source of twice the size, from the same place: every second pixel of it.
+
+      >>> image = jnp.arange(8.0).reshape(2, 4, 1)
+      >>> K = jnp.array([[4.0, 0, 0], [0, 4.0, 0], [0, 0, 1]])
+      >>> large = geometry.scale_intrinsics(K, 2, 2)
+      >>> warped, inside = geometry.warp_by_depth(image, jnp.ones((1, 2)), K, jnp.eye(4), source_K=large)
+      >>> warped[..., 0].tolist(), inside.tolist()
+      ([[0.0, 2.0]], [[True, True]])
     """
-    landing = land(target_depth, K, source_from_target)
+    landing = land(target_depth, K, source_from_target, source_K, inverse_depth)
     warped, inside = bilinear_sample(source_image, landing.pixels, padding)
     if padding == "zeros":
         warped = jnp.where(landing.valid[..., None], warped, 0.0)

@@ -38,13 +38,14 @@ class PointCloud:
           visible: bool [H, W], pixels that another frame confirms; all if None.
         """
         depth = np.asarray(depth, np.float64)
+        usable = np.isfinite(depth) & (depth > 0)
         if self._far is None:
-            self._far = _FAR * float(np.median(depth))
-        kept = np.isfinite(depth) & (depth > 0) & (depth < self._far)
+            self._far = _FAR * float(np.median(depth[usable])) if usable.any() else None
+        kept = usable & (depth < (self._far or np.inf))
         kept[:, 1:] &= np.abs(np.diff(depth, axis=1)) < _EDGE * depth[:, 1:]
         kept[1:] &= np.abs(np.diff(depth, axis=0)) < _EDGE * depth[1:]
         if visible is not None:
-            kept &= visible
+            kept &= np.asarray(visible, bool)
         y, x = np.nonzero(kept)
         chosen = np.linspace(0, len(x) - 1, min(len(x), self._of_each)).astype(int)
         y, x = y[chosen], x[chosen]

@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -129,6 +130,18 @@ def test_reference_values_of_predictions_that_have_the_native_size(golden, frame
     got = depth_metrics(gt, native, crop=crop, protocol=protocol)
     want = golden[f"{frame}/bilinear_{key}_{crop_key}"]
     np.testing.assert_allclose([got[name] for name in DEPTH_METRICS], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1000.0, 1e-5])
+def test_a_prediction_that_cc_would_clip_away_is_told(unit):
+    gt, pred = random_scene()
+    with pytest.warns(UserWarning, match="predicted depth has its median at .* clips most of it to 0.001 ... 80"):
+        depth_metrics(gt, unit * pred)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        depth_metrics(gt, pred)
+        in_metres, in_unit = (depth_metrics(gt, pred * factor, protocol="monodepth2") for factor in (1.0, unit))
+    assert [in_unit[name] for name in DEPTH_METRICS] == pytest.approx([in_metres[name] for name in DEPTH_METRICS])
 
 
 # --- Averages and baselines -----------------------------------------------------------------------------------------
