@@ -51,8 +51,8 @@ class ArgumentParser(argparse.ArgumentParser):
 def told_in_one_sentence() -> Iterator[None]:
     """Ends the process with status 1 and one sentence on stderr at a `UserError` inside.
 
-    So does a file or folder that the system refuses, and too little memory. Ctrl-C ends it with status 130, as usual. A reader that has seen enough, such as `head`,
-    ends it without a word.
+    So does a file or folder that the system refuses, and too little memory. Ctrl-C ends it with status 130, as usual; a
+    reader that has seen enough, such as `head`, without a word.
     """
     print_any_text()
     try:

@@ -83,7 +83,7 @@ def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
     if config.phase == "depthpose" and config.loss.distillation > 0:
         if not (workdir / _STARTED_FROM).is_dir():
             save_networks(workdir / _STARTED_FROM, *_read_initial(config))
-        started_from, _ = restore_networks([workdir / _STARTED_FROM], config)
+        started_from, _ = restore_networks(workdir / _STARTED_FROM, config)
         return {KNOWN: started_from["depth"]}
     if config.phase != "flow" or not config.flow_loss.needs_depthpose:
         return {}
