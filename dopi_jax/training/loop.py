@@ -15,6 +15,7 @@ from dopi_jax.errors import UserError
 from dopi_jax.training import parallel
 from dopi_jax.training.bad_steps import BadSteps
 from dopi_jax.training.checkpoint import Checkpoints
+from dopi_jax.training.collapse import CollapseMonitor
 from dopi_jax.training.logging import RunLog
 from dopi_jax.training.state import TrainState, create_state
 from dopi_jax.training.step import train_step
@@ -80,6 +81,7 @@ def train(
         log.say(f"nothing to do: config.train.steps is {schedule.steps}")
     step_function = parallel.data_parallel(train_step(config))
     finite = BadSteps(workdir, schedule.max_bad_steps, log.warn)
+    monitor = CollapseMonitor()
     stop = _StopSignal()
 
     def is_due(period: int) -> bool:
@@ -115,6 +117,8 @@ def train(
                 values["waiting_for_input"] = waited.since_last_asked() / (now - since) if step > since_step else 0.0
                 since, since_step = now, step
                 log.scalars(step, values)
+                for sentence in monitor.look(step, values):
+                    log.warn(step, sentence)
             if is_due(schedule.checkpoint_every):
                 save()
             if draw is not None and is_due(schedule.image_every):
