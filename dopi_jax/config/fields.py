@@ -185,6 +185,8 @@ class TrainConfig:
     # of the networks in a train step; products of float32 are TF32 on a GPU; parameters, geometry, losses and evaluation are
     # float32 always
     precision: str = one_of("float32", "bfloat16")
+    # steps whose loss or gradient is not finite are skipped; so many in a row end the training
+    max_bad_steps: int = number(10, _COUNT)
     log_every: int = number(50, _COUNT)
     image_every: int = number(1_000, _COUNT)
     validate_every: int = number(1_000, _COUNT)

@@ -10,7 +10,7 @@ of the target and where they are in t-1 and t+1, (x, y, x, y) in pixels. `dopi_j
 """
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from dopi_jax.data.order import GivenOrder, ShuffledOrder
 from dopi_jax.data.reader import SnippetReader, all_snippets
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.sources.prepared import PreparedFrame
+from dopi_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 
@@ -38,6 +39,7 @@ class TrainingInput:
         cache: bool = True,
         matches: bool = False,
         max_bad_frames: float = 0.01,
+        share: tuple[int, int] = (0, 1),
     ):
         """Sets up the input; nothing is read yet.
 
@@ -49,15 +51,23 @@ class TrainingInput:
           cache: Keep decoded frames in memory if all of them fit into 4 GiB.
           matches: Follow corners from frame to frame.
           max_bad_frames: Share of the frames, from 0 to 1, that may be unreadable.
+          share: (which, of how many): the part of every batch that is read, where several processes divide it among
+            themselves.
 
         Raises:
-          UserError: There is no snippet.
+          UserError: There is no snippet, or the batch cannot be divided evenly.
         """
+        which, parts = share
+        if batch_size % parts:
+            raise UserError(
+                f"config.train.batch_size is {batch_size}: expected a multiple of {parts}, the number of processes"
+            )
         snippets = all_snippets(sequences)
         order = ShuffledOrder(len(snippets), seed)
         self.reader = SnippetReader(snippets, size, order, cache=cache, matches=matches, max_bad_frames=max_bad_frames)
         self._sequences = sequences
         self._batch_size = batch_size
+        self._own = range(batch_size)[which * batch_size // parts : (which + 1) * batch_size // parts]
 
     def batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Returns batches without end; a batch may span two epochs.
@@ -68,8 +78,13 @@ class TrainingInput:
         Raises:
           UserError: From the iterator, too many frames cannot be read.
         """
-        indices = range(start_step * self._batch_size, _ENDLESS)
-        return _load(self._sequences, self.reader, indices, self._batch_size)
+        own = len(self._own)
+
+        def read(index: int) -> Batch:
+            step, place = divmod(index, own)
+            return self.reader.sample(step * self._batch_size + self._own[place])
+
+        return _load(self._sequences, self.reader, range(start_step * own, _ENDLESS), own, read)
 
     def index_batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Returns the same batches as `snippet` int32 [B] and `index` uint32 [B], for frames that are in memory already.
@@ -78,7 +93,7 @@ class TrainingInput:
           start_step: The step of the first batch.
         """
         for first in range(start_step * self._batch_size, _ENDLESS, self._batch_size):
-            places = [self.reader.place(first + offset) for offset in range(self._batch_size)]
+            places = [self.reader.place(first + offset) for offset in self._own]
             yield {name: np.stack([place[name] for place in places]) for name in places[0]}
 
 
@@ -108,13 +123,15 @@ def validation_batches(
         chosen = np.arange(at_most * batch_size) * len(snippets) // (at_most * batch_size)
     # Training goes on whatever is wrong with what it is measured on.
     reader = SnippetReader(snippets, size, GivenOrder(chosen), matches=matches, max_bad_frames=1.0)
-    return _load(sequences, reader, range(len(chosen)), batch_size)
+    return _load(sequences, reader, range(len(chosen)), batch_size, reader.sample)
 
 
-def _load(sequences: list[Sequence], reader: SnippetReader, indices: range, batch_size: int) -> Iterator[Batch]:
+def _load(
+    sequences: list[Sequence], reader: SnippetReader, indices: range, batch_size: int, read: Callable[[int], Batch]
+) -> Iterator[Batch]:
     prepared = all(isinstance(frame, PreparedFrame) for sequence in sequences for frame in sequence.frames)
     if prepared or importlib.util.find_spec("tensorflow") is None:
-        return grain_loader.load_batches(reader.sample, indices, batch_size)
+        return grain_loader.load_batches(read, indices, batch_size)
     from dopi_jax.data import tf_loader  # TensorFlow takes seconds to import
 
-    return tf_loader.load_batches(reader.sample, indices, batch_size, reader.empty_sample())
+    return tf_loader.load_batches(read, indices, batch_size, reader.empty_sample())

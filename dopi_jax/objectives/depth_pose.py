@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from dopi_jax import geometry, losses
 from dopi_jax.config import LossConfig
 from dopi_jax.models import DepthNet, PoseNet
+from dopi_jax.models.disparity import is_saturated
 from dopi_jax.models.layers import upsample_bilinear
 from dopi_jax.objectives.matched_motion import follow_matches, match_motions
 from dopi_jax.objectives.motion import predict_motion
@@ -148,7 +149,7 @@ def depth_pose_objective(
     Returns:
       The loss, mean over the batch and summed over `config.scales` scales (smoothness with a weight that halves from each to
       the next, where images shrink), plus what is held back of motion; and (new running statistics, diagnostics of the
-      finest scale).
+      finest scale, with `saturated`, the share of disparities at an end of the network's range).
     """
     target, sources = batch["target"], batch["sources"]
     depth_variables = {"params": params["depth"], "batch_stats": batch_stats.get("depth", {})}
@@ -219,6 +220,7 @@ def depth_pose_objective(
         total += jnp.mean(loss)
         if scale == 0:
             finest = jax.tree.map(jnp.mean, diagnostics) | jax.lax.stop_gradient(besides)
+            finest["saturated"] = jnp.mean(is_saturated(jax.lax.stop_gradient(disparities[0])))
     if config.vehicle_motion > 0:
         unlike = jnp.mean(jax.vmap(losses.unlike_a_vehicle)(network_poses))
         total += config.vehicle_motion * unlike

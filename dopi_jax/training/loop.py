@@ -1,6 +1,5 @@
 """The training loop: steps, logs, validation, checkpoints, and leaving in good order."""
 
-import math
 import pathlib
 import signal
 import time
@@ -13,7 +12,9 @@ import numpy as np
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.training import parallel
+from dopi_jax.training.bad_steps import BadSteps
 from dopi_jax.training.checkpoint import Checkpoints
+from dopi_jax.training.collapse import CollapseMonitor
 from dopi_jax.training.logging import RunLog
 from dopi_jax.training.run_config import write_config
 from dopi_jax.training.run_folder import hold, told_if_unwritable
@@ -62,7 +63,7 @@ def train(
     Raises:
       UserError: The folder holds a run of other networks, cannot be written or is in use by another process; no checkpoint
         in it can be read, or the last one cannot be written; the batch cannot be divided among the devices, the batches end
-        too early, or the loss is no longer finite.
+        too early, or loss or gradient are not finite for `config.train.max_bad_steps` steps in a row.
     """
     with hold(workdir):
         return _train(config, workdir, batches, validate, draw, frozen, initial, resident, input_metrics)
@@ -87,7 +88,8 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
     if first >= schedule.steps:
         log.say(f"nothing to do: config.train.steps is {schedule.steps}")
     step_function = parallel.data_parallel(train_step(config))
-    finite = _FiniteCheck(workdir)
+    finite = BadSteps(workdir, schedule.max_bad_steps, log.warn)
+    monitor = CollapseMonitor()
     stop = _StopSignal()
 
     def is_due(period: int) -> bool:
@@ -125,10 +127,14 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
                 values = {name: float(value) for name, value in jax.device_get(metrics).items()}
                 now = time.monotonic()
                 values["steps_per_second"] = (step - since_step) / (now - since) if step > since_step else 0.0
+                finite.look_again()
+                values["bad_steps"] = finite.count
                 values |= input_metrics() if input_metrics else {}
                 values["waiting_for_input"] = waited.since_last_asked() / (now - since) if step > since_step else 0.0
                 since, since_step = now, step
                 log.scalars(step, values)
+                for sentence in monitor.look(step, values):
+                    log.warn(step, sentence)
             if is_due(schedule.checkpoint_every):
                 save()
             if draw is not None and is_due(schedule.image_every):
@@ -180,40 +186,6 @@ class _WaitedFor:
         if self._result is None or self._result.is_ready():
             self._seconds += time.monotonic() - start
         return batch
-
-
-class _FiniteCheck:
-    """Stops before a checkpoint of NaN replaces a good one, and keeps the batch for whoever looks for the cause.
-
-    Every step is looked at while the devices work on the one after it, so that they never wait.
-    """
-
-    def __init__(self, workdir: pathlib.Path):
-        self._workdir = workdir
-        self._unseen = None
-
-    def look(self, step: int, metrics: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> None:
-        """Looks at the step before this one."""
-        self.look_again()
-        self._unseen = step, metrics, batch
-
-    def look_again(self) -> None:
-        """Looks at the last step; waits for it."""
-        if self._unseen is None:
-            return
-        (step, metrics, batch), self._unseen = self._unseen, None
-        loss, grad_norm = jax.device_get((metrics["loss"], metrics["grad_norm"]))
-        if math.isfinite(loss) and math.isfinite(grad_norm):
-            return
-        path = self._workdir / f"not_finite_step_{step}.npz"
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, **parallel.joined(batch))
-        partial.rename(path)
-        raise UserError(
-            f"the loss is {loss} and the gradient's norm {grad_norm} at step {step}: the batch is in {path}; "
-            "go on from the last checkpoint with a lower config.optimizer.learning_rate"
-        )
 
 
 def _keep_best(checkpoints: Checkpoints, state: TrainState, values: Mapping[str, float], best_by: str) -> None:

@@ -13,6 +13,7 @@ from dopi_jax.models import learned_intrinsics
 from dopi_jax.networks import build_geometry, build_networks, network_variables
 from dopi_jax.objectives import depth_pose_objective, flow_objective
 from dopi_jax.training import parallel
+from dopi_jax.training.bad_steps import skip_if_not_finite
 from dopi_jax.training.state import KNOWN, TrainState, build_optimizer
 
 
@@ -43,11 +44,13 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         loss, diagnostics, gradient = parallel.mean_across_devices((loss, diagnostics, gradient))
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
-        if config.trains_camera:
-            metrics["focal_factor"] = jnp.exp(params["camera"]["log_focal"])
         averaged = _average(state.averaged, params, state.step, config.train.average)
-        return TrainState(state.step + 1, params, batch_stats, opt_state, state.frozen, averaged), metrics
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
+        after = TrainState(state.step + 1, params, batch_stats, opt_state, state.frozen, averaged)
+        after = skip_if_not_finite(metrics, state, after)
+        if config.trains_camera:
+            metrics["focal_factor"] = jnp.exp(after.params["camera"]["log_focal"])
+        return after, metrics
 
     return step
 

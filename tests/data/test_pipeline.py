@@ -154,6 +154,17 @@ def test_batches_of_indices_name_the_same_samples(sequences):
         np.testing.assert_array_equal(indices["index"], batch["index"])
 
 
+def test_processes_read_a_batch_between_them(sequences, loader):
+    whole = training(sequences, 3, 2, batch_size=4, seed=5)
+    halves = [TrainingInput(sequences, size=SIZE, batch_size=4, seed=5, share=(which, 2)) for which in range(2)]
+    read = zip(*(take(half.batches(2), 3) for half in halves), strict=True)
+    assert_equal([{name: np.concatenate([a[name], b[name]]) for name in a} for a, b in read], whole)
+    indices = [next(half.index_batches(2))["index"] for half in halves]
+    np.testing.assert_array_equal(np.concatenate(indices), whole[0]["index"])
+    with pytest.raises(UserError, match="config.train.batch_size is 4: expected a multiple of 3, the number of processes"):
+        TrainingInput(sequences, size=SIZE, batch_size=4, seed=5, share=(0, 3))
+
+
 def damage(path):
     path.write_bytes(path.read_bytes()[:60])
 

@@ -10,6 +10,7 @@ import pytest
 
 from dopi_jax.config import Config
 from dopi_jax.training import TrainState, loop, parallel
+from dopi_jax.training.bad_steps import skip_if_not_finite
 
 HEIGHT, WIDTH = 64, 96
 
@@ -31,7 +32,8 @@ def weight_step(_config=None):
         momentum = 0.5 * state.opt_state["momentum"] + gradient["w"]
         params = {"w": state.params["w"] - 0.1 * momentum}
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient)}
-        return TrainState(state.step + 1, params, {"mean": mean}, {"momentum": momentum}), metrics
+        after = TrainState(state.step + 1, params, {"mean": mean}, {"momentum": momentum})
+        return skip_if_not_finite(metrics, state, after), metrics
 
     return step
 

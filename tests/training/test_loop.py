@@ -76,7 +76,7 @@ def test_a_run_leaves_its_config_metrics_pictures_and_a_checkpoint(weights, tmp_
     np.testing.assert_allclose(state.params["w"], [1, 2, 3], atol=0.05)
     assert config_lib.from_json((workdir / "config.json").read_text()) == config
     assert [line["step"] for line in logged(workdir)] == [1, 20, 40, 60]
-    values = ("loss", "grad_norm", "steps_per_second", "waiting_for_input")
+    values = ("loss", "grad_norm", "bad_steps", "steps_per_second", "waiting_for_input")
     assert set(logged(workdir)[0]) == {"step", *(f"train/{name}" for name in values)}
     assert [line["step"] for line in logged(workdir, "validation")] == [30, 60]
     assert sorted(path.name for path in (workdir / "images").iterdir()) == ["weights_0000030.png", "weights_0000060.png"]
@@ -185,27 +185,6 @@ def test_a_request_that_validation_swallows_is_honoured_after_it(weights, tmp_pa
     state = train(schedule(validate_every=4), tmp_path, weights.batches, validate=validate)
     assert state.step == 4
     assert_equal(latest(tmp_path, weights.state()), state)
-
-
-@pytest.mark.parametrize("checkpoint_every, kept", [(1, [1, 2, 3, 4, 5, 6]), (3, [3, 6]), (100, [])])
-def test_a_loss_that_is_not_finite_stops_with_its_batch_and_before_a_checkpoint(weights, tmp_path, checkpoint_every, kept):
-    """The batch is that of the step, though metrics are logged every 100 steps only."""
-    bad = weights.batch(7)
-    bad["y"][1] = np.nan
-
-    def batches(first):
-        for step, batch in zip(range(first + 1, 100), weights.batches(first), strict=False):
-            yield bad if step == 7 else batch
-
-    config = schedule(steps=20, log_every=100, checkpoint_every=checkpoint_every, keep_checkpoints=100)
-    with pytest.raises(UserError, match=r"loss is nan.* at step 7: the batch is in .*learning_rate"):
-        train(config, tmp_path, batches)
-    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == kept
-    with np.load(tmp_path / "not_finite_step_7.npz") as saved:
-        for name, array in bad.items():
-            np.testing.assert_array_equal(saved[name], array)
-    config.train.checkpoint_every = 100
-    assert_equal(train(config, tmp_path, weights.batches), train(config, tmp_path / "whole", weights.batches))
 
 
 def test_a_checkpoint_is_not_touched_by_later_steps(weights, tmp_path):

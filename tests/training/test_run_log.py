@@ -82,6 +82,15 @@ def test_tensorboard_gets_scalars_and_pictures(tmp_path):
     assert values == [(3, "train/loss"), (4, "snippet")]
 
 
+def test_a_warning_is_told_on_the_terminal_and_in_tensorboard(tmp_path, capsys):
+    log = RunLog(tmp_path, steps=10)
+    log.warn(3, "depth has collapsed")
+    log.close()
+    assert "depth has collapsed\n" in capsys.readouterr().err
+    (event,) = [event for event in read_events(tmp_path) if event.summary.value]
+    assert event.step == 3 and b"depth has collapsed" in event.SerializeToString()
+
+
 def test_the_progress_line_starts_where_the_run_does(tmp_path, capsys):
     log = RunLog(tmp_path, steps=200, start_step=50)
     log.say("resumed from step 50")
