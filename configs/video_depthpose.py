@@ -13,7 +13,8 @@ most part, without cuts; a camera that only turns shows no depth. config.data.st
 of a snippet, which else follows from how much moves. The last tenth of each shot validates.
 
 192x352 keeps the shape of usual video (16:9); the report names a size for footage of another shape. The networks start from
-the weights "driving"; with --config.init_from= they start from ImageNet's alone. Nothing is assumed of the motion, which
+the weights "driving", and where the image is plain depth is held near theirs (loss.distillation); with
+--config.init_from= --config.loss.distillation=0 they start from ImageNet's alone. Nothing is assumed of the motion, which
 follows corners from frame to frame.
 """
 
@@ -30,6 +31,7 @@ def get_config(variant: str = "") -> Config:
     config.data.train = ("images:all[:90%]", "video:all[:90%]")
     config.data.validation = ("images:all[90%:]", "video:all[90%:]")
     config.data.pose_test = ()
+    config.loss.distillation = 0.5
     config.optimizer.learning_rate = 1e-4
     config.optimizer.decay_after = 0.5
     config.train.average = 0.98

@@ -35,7 +35,7 @@ def check(config: Config) -> None:
             "config.data.train is (): expected at least one selection to train on, such as \"('kitti_raw:eigen',)\""
         )
     _check_schedule(config)
-    if config.loss.distillation > 0 and not config.init_from:
+    if config.phase == "depthpose" and config.loss.distillation > 0 and not config.init_from:
         raise UserError(
             "config.loss.distillation holds depth near that of the networks that config.init_from names, which is empty: "
             "name a run or model, or add --config.loss.distillation=0"

@@ -94,16 +94,6 @@ class RunLog:
         self._notes.tell(message)
         self._try("metrics", lambda: self._events.text(step, "note", message))
 
-    def warn(self, step: int, message: str) -> None:
-        """Tells a sentence on the terminal, above the progress line, and in TensorBoard.
-
-        Args:
-          step: Updates done.
-          message: The sentence.
-        """
-        self.say(f"warning: {message}")
-        self._events.add_text("warning", message, step)
-
     def say(self, message: str) -> None:
         """Prints a line above the progress line."""
         self._bar.write(message, file=sys.stderr)
