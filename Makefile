@@ -1,10 +1,10 @@
-# make setup | demo | bench | test | test-all | lint. Every target makes .venv by itself.
+# make setup | demo | bench | test | test-all | lint | docs. Every target makes .venv by itself.
 PYTHON ?= python3
 VENV := .venv
 # A machine with an NVIDIA driver gets the CUDA build of JAX.
 REQUIREMENTS := $(if $(shell command -v nvidia-smi 2>/dev/null),requirements.txt,requirements-cpu.txt)
 
-.PHONY: setup demo bench test test-all lint clean
+.PHONY: setup demo bench test test-all lint docs clean
 
 setup: $(VENV)/.ready
 
@@ -32,5 +32,15 @@ test-all: $(VENV)/.ready
 lint: $(VENV)/.ready
 	$(VENV)/bin/ruff check .
 
+# Builds the site into site/, with an environment of its own: the API reference is read from the source, not imported.
+docs: $(VENV)-docs/.ready
+	$(VENV)-docs/bin/mkdocs build --strict
+
+$(VENV)-docs/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-docs/bin/python -m pip install --quiet --group docs
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-docs site build dist *.egg-info

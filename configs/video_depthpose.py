@@ -1,21 +1,21 @@
-"""Phase 1 on one's own footage, a video, several, or folders of images: the shipped model, trained on.
-
-`dopi-jax video my.mp4 --out DIR` does it for some minutes, sees whether it helped, and predicts.
+"""Phase 1 on your own footage, starting from the shipped model: a video, several, or folders of images.
 
     python train.py --config configs/video_depthpose.py --config.data.root=walk.mp4
     python train.py --config configs/video_depthpose.py --config.data.root=FOLDER --config.data.intrinsics=700,700,640,360
 
-The camera should be known: config.data.intrinsics (fx,fy,cx,cy in pixels of the footage, or a file), a file intrinsics.txt
-beside the frames, config.data.field_of_view in degrees, or a photo's EXIF data; else a phone's is taken, with a warning.
-With --config.data.intrinsics=learned that is a start, and the focal length is learnt (docs/experiments.md says how well).
-Before training a report tells what there is to learn from: the camera must move through a scene that stands still for the
-most part, without cuts; a camera that only turns shows no depth. config.data.stride sets how many frames lie between those
-of a snippet, which else follows from how much moves. The last tenth of each shot validates.
+`dopi-jax video my.mp4 --out DIR` does the same for some minutes, measures whether it helped, and predicts. There is no
+number to expect: compare the validation error in metrics.jsonl with that of the first lines.
 
-192x352 keeps the shape of usual video (16:9); the report names a size for footage of another shape. The networks start from
-the weights "driving", and where the image is plain depth is held near theirs (loss.distillation); with
---config.init_from= --config.loss.distillation=0 they start from ImageNet's alone. Nothing is assumed of the motion, which
-follows corners from frame to frame.
+- Camera: config.data.intrinsics (fx,fy,cx,cy in pixels of the footage, or a file), else config.data.field_of_view in
+  degrees, intrinsics.txt beside the frames, a photo's EXIF data, or a guess with a warning. With
+  --config.data.intrinsics=learned that is the start, and the focal length is learnt (docs/experiments.md says how
+  well).
+- Footage: the camera must move through a scene that mostly stands still. A camera that only turns shows no depth. A
+  report before training tells what there is to learn from. config.data.stride sets the frames between those of a
+  snippet, by default chosen by how much moves. The last tenth of each shot validates.
+- Size: 192x352 keeps the shape of 16:9 video; the report names a size for other shapes.
+- Start: the weights "driving", near whose depth it is held where the image is plain (loss.distillation); with
+  --config.init_from= --config.loss.distillation=0 ImageNet's alone.
 """
 
 from dopi_jax.config import Config, config_beside

@@ -1,10 +1,10 @@
-r"""Phase 2 on one's own footage: the flow network "lite" at 192x352, taught by a run of configs/video_depthpose.py.
+r"""Phase 2 on your own footage: the flow network "lite" at 192x352, taught by a run of configs/video_depthpose.py.
 
     python train.py --config configs/video_flow.py --config.data.root=walk.mp4 \
         --config.depthpose=runs/video_depthpose
 
-Camera (--config.data.intrinsics=learned too), stride and size as there. Without --config.depthpose the shipped depth and
-motion teach. `dopi-jax video` and `dopi-jax predict --flow` need no such training.
+600 steps. Camera, stride and size as in configs/video_depthpose.py. Without --config.depthpose the shipped depth and
+motion teach. `dopi-jax video` and `dopi-jax predict --flow` give flow without this training.
 """
 
 from dopi_jax.config import Config, config_beside

@@ -141,7 +141,8 @@ def test_own_footage_trains_after_a_report(command, toy, footage, tmp_path, conf
         "--config.train.steps=1",
     )
     variant = "" if config == "video_depthpose" else ":basic"  # which needs no run of phase 1
-    small = ("--config.model.flow=small", "--config.init_from=", "--config.loss.distillation=0")  # shipped weights are of other networks
+    # The shipped weights are of other networks.
+    small = ("--config.model.flow=small", "--config.init_from=", "--config.loss.distillation=0")
     said = command("train", f"--config=configs/{config}.py{variant}", *arguments, *small)
     assert said.status == 0, said.err
     assert "garden: 40 frames of 320x180" in said.err and "guessed" in said.err
