@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import pathlib
@@ -9,6 +10,8 @@ import signal
 import sys
 from collections.abc import Iterator
 from typing import NoReturn
+
+_SMALLER = "choose smaller images or fewer of them at a time; in training config.train.accumulate does a batch in parts"
 
 
 class UserError(Exception):
@@ -51,7 +54,7 @@ class ArgumentParser(argparse.ArgumentParser):
 def told_in_one_sentence() -> Iterator[None]:
     """Ends the process with status 1 and one sentence on stderr at a `UserError` inside.
 
-    So does a file or folder that the system refuses, and too little memory. Ctrl-C ends it with status 130, as usual; a
+    So do a file or folder that the system refuses, and too little memory. Ctrl-C ends it with status 130, as usual; a
     reader that has seen enough, such as `head`, without a word.
     """
     print_any_text()
@@ -59,21 +62,26 @@ def told_in_one_sentence() -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            _flush_output()
     except UserError as error:
         _end(str(error))
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # or Python would tell at its end that it cannot flush
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            _end(f"{str(error.filename)!r} cannot be used ({error.strerror}): check the path, its permissions and the disk")
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _end(f"{str(error.filename)!r} cannot be used ({error.strerror}): check the path, its permissions and the disk")
+        _end(f"a file, or what is printed, cannot be written ({error.strerror}): make room on the disk")
     except MemoryError:
-        _end("not enough memory: choose smaller images or fewer of them")
+        _end(f"not enough memory: {_SMALLER}")
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _end(f"not enough memory on the device: {_SMALLER}")
 
 
 def print_any_text() -> None:
@@ -81,6 +89,15 @@ def print_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _flush_output() -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # or Python would try again at its end, and tell that it fails
+        raise
 
 
 def _end(sentence: str) -> NoReturn:

@@ -18,17 +18,19 @@ from dopi_jax.errors import UserError, print_any_text, told_in_one_sentence
             OSError(30, "Read-only file system", "/runs/x"),
             "error: '/runs/x' cannot be used (Read-only file system): check the path, its permissions and the disk\n",
         ),
-        (MemoryError(), "error: not enough memory: choose smaller images or fewer of them\n"),
+        (MemoryError(), "error: not enough memory: choose smaller images"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory"), "error: not enough memory on the device: choose smaller images"),
     ],
 )
 def test_what_a_user_can_mend_is_one_sentence(capsys, error, sentence):
     with pytest.raises(SystemExit) as ended, told_in_one_sentence():
         raise error
     assert ended.value.code == 1
-    assert capsys.readouterr().err == sentence
+    said = capsys.readouterr().err
+    assert said.startswith(sentence) and said.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [ValueError("a mistake of ours"), OSError("of no file")])
+@pytest.mark.parametrize("error", [ValueError("a mistake of ours"), OSError("of no file"), RuntimeError("INTERNAL")])
 def test_anything_else_stays_what_it_is(error):
     with pytest.raises(type(error), match=str(error)), told_in_one_sentence():
         raise error
@@ -43,12 +45,40 @@ def test_a_terminal_that_lacks_a_character_gets_it_escaped(monkeypatch):
     assert terminal.buffer.getvalue() == b"0.1 \\xb1 0.2 \\udcff\n"
 
 
-def test_a_reader_that_goes_away_ends_a_command_without_a_word():
-    code = "from dopi_jax.errors import told_in_one_sentence\nwith told_in_one_sentence():\n    print('x' * 10**6)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 1
+PRINT = """
+import sys
+from dopi_jax.errors import told_in_one_sentence
+with told_in_one_sentence():
+    print("x" * int(sys.argv[1]))
+"""
+
+
+@pytest.fixture(params=[1, 10**6], ids=["one letter", "a million"])
+def printing(request):
+    """A command that prints; a little is written at its end only."""
+    return [sys.executable, "-c", PRINT, str(request.param)]
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_word(printing):
+    read, written = os.pipe()
+    os.close(read)
+    run = subprocess.run(printing, stdout=written, stderr=subprocess.PIPE)
+    os.close(written)
+    assert (run.returncode, run.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full is a device of Linux")
+def test_output_to_a_full_disk_is_told(printing):
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(printing, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: a file, or what is printed, cannot be written (No space left on device)")
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_command_without_output_is_no_mistake(printing):
+    run = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *printing], stderr=subprocess.PIPE)
+    assert (run.returncode, run.stderr) == (0, b"")
 
 
 WRITE_RESULTS = r"""

@@ -169,6 +169,7 @@ class OptimizerConfig:
     beta1: float = number(0.9, "[0, 1)")
     beta2: float = number(0.999, "[0, 1)")
     epsilon: float = number(1e-8, "[1e-20, 1]")
+    clip_norm: float = number(0.0, "[0, 1e6]")  # a longer gradient is shortened to this norm; 0: it is not
     # times learning_rate for the encoder of "lite", which starts from good features
     encoder_rate: float = number(1.0, "[0, 1000]")
 
@@ -179,6 +180,10 @@ class TrainConfig:
 
     steps: int = number(186_813, _COUNT)  # Table II, the full row
     batch_size: int = number(4, "[1, 65536]")  # snippets over all devices
+    # parts of a device's share of a batch that are done one after the other, for less memory; batch normalisation sees each
+    # part by itself
+    accumulate: int = number(1, "[1, 65536]")
+    rematerialise: bool = False  # keep convolutions for the backward pass and compute the rest again, for less memory
     seed: int = number(0, "[0, 4294967295]")  # of 32 bits, which is what JAX makes keys of
     # of the mean of the parameters over about 1 / (1 - average) steps, which is what is evaluated; 0: the last ones are
     average: float = number(0.0, "[0, 1)")

@@ -9,6 +9,7 @@ import optax
 
 from dopi_jax.augment import network_batch
 from dopi_jax.config import Config
+from dopi_jax.errors import UserError
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.networks import build_geometry, build_networks, network_variables
 from dopi_jax.objectives import depth_pose_objective, flow_objective
@@ -28,8 +29,10 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
     """
     objective = {"depthpose": _depth_pose_objective, "flow": _flow_objective}[config.phase](config)
     optimizer = build_optimizer(config.optimizer, config.train.steps, config.trains_camera)
+    if config.train.rematerialise:
+        objective = jax.checkpoint(objective, policy=_keeps_convolutions)
 
-    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
+    def gradient_of_part(state: TrainState, batch_stats: Any, batch: dict[str, jax.Array]):
         batch = network_batch(
             batch,
             augment=config.data.augment,
@@ -40,12 +43,20 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
             shown_rigid=config.flow_loss.shown_rigid,
         )
         gradient_of = jax.value_and_grad(objective, has_aux=True)
-        (loss, (batch_stats, diagnostics)), gradient = gradient_of(state.params, state.batch_stats, state.frozen, batch)
-        loss, diagnostics, gradient = parallel.mean_across_devices((loss, diagnostics, gradient))
+        (loss, (batch_stats, diagnostics)), gradient = gradient_of(state.params, batch_stats, state.frozen, batch)
+        return (loss, diagnostics, gradient), batch_stats
+
+    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
+        means, batch_stats = mean_over_parts(
+            lambda stats, part: gradient_of_part(state, stats, part), state.batch_stats, batch, config.train.accumulate
+        )
+        loss, diagnostics, gradient = parallel.mean_across_devices(means)
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
+        if config.optimizer.clip_norm > 0:
+            gradient = shortened(gradient, metrics["grad_norm"], config.optimizer.clip_norm)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = _average(state.averaged, params, state.step, config.train.average)
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
         after = TrainState(state.step + 1, params, batch_stats, opt_state, state.frozen, averaged)
         after = skip_if_not_finite(metrics, state, after)
         if config.trains_camera:
@@ -53,6 +64,50 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         return after, metrics
 
     return step
+
+
+def mean_over_parts(of_part: Callable[[Any, Any], tuple[Any, Any]], carried: Any, batch: Any, parts: int) -> tuple[Any, Any]:
+    """Returns the mean of what a function makes of equal parts of a batch, one after the other, in the memory of one part.
+
+    Args:
+      of_part: (carried, part of the batch) -> (values, carried on).
+      carried: What goes from part to part, such as running statistics.
+      batch: Arrays with a common leading axis.
+      parts: How many.
+
+    Returns:
+      The mean values, and what the last part carried on.
+
+    Raises:
+      UserError: The batch cannot be divided into so many.
+    """
+    if parts == 1:
+        return of_part(carried, batch)
+    size = len(next(iter(batch.values())))
+    if size % parts:
+        raise UserError(f"config.train.accumulate is {parts}: expected a divisor of a device's {size} snippets of a batch")
+    of_batch = jax.tree.map(lambda array: array.reshape(parts, size // parts, *array.shape[1:]), batch)
+    values, _ = jax.eval_shape(of_part, carried, jax.tree.map(lambda array: array[0], of_batch))
+
+    def add(sums_and_carried, part):
+        sums, carried = sums_and_carried
+        values, carried = of_part(carried, part)
+        return (jax.tree.map(jnp.add, sums, values), carried), None
+
+    zeros = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), values)
+    (sums, carried), _ = jax.lax.scan(add, (zeros, carried), of_batch)
+    return jax.tree.map(lambda value: value / parts, sums), carried
+
+
+def shortened(gradient: Any, norm: jax.Array, longest: float) -> Any:
+    """Returns a gradient, given with its norm, in the same direction and at most so long."""
+    factor = jnp.minimum(1, longest / norm)
+    return jax.tree.map(lambda leaf: factor * leaf, gradient)
+
+
+def _keeps_convolutions(primitive: Any, *_: Any, **__: Any) -> bool:
+    """What a rematerialised backward pass finds in memory: what is cheap to compute from it is computed again."""
+    return primitive.name == "conv_general_dilated"
 
 
 def _average(averaged: Any, params: Any, step: jax.Array, keep: float) -> Any:

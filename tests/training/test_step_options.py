@@ -1,0 +1,60 @@
+"""What a step may do besides, each off by default: shorten the gradient, do a batch in parts, compute values again."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dopi_jax.errors import UserError
+from dopi_jax.training import create_state, parallel
+from dopi_jax.training.step import mean_over_parts, shortened, train_step
+
+
+@pytest.mark.parametrize("longest, expected", [(10.0, [3.0, 4.0]), (5.0, [3.0, 4.0]), (1.0, [0.6, 0.8])])
+def test_a_gradient_longer_than_asked_for_is_shortened(longest, expected):
+    gradient = shortened({"a": jnp.array(3.0), "b": jnp.array(4.0)}, jnp.array(5.0), longest)
+    np.testing.assert_allclose([gradient["a"], gradient["b"]], expected, rtol=1e-6)
+
+
+def test_no_gradient_stays_none():
+    np.testing.assert_array_equal(shortened(jnp.zeros(2), jnp.array(0.0), 1.0), [0, 0])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 6])
+def test_the_mean_over_parts_by_hand(parts):
+    """Of x² over 1 to 6, and what is carried sees the parts in order."""
+    batch = {"x": jnp.arange(1.0, 7.0), "y": jnp.zeros((6, 2))}
+
+    def of_part(carried, part):
+        return {"square": jnp.mean(part["x"] ** 2)}, 10 * carried + part["x"][0]
+
+    values, carried = jax.jit(lambda batch: mean_over_parts(of_part, jnp.zeros(()), batch, parts))(batch)
+    assert float(values["square"]) == pytest.approx(91 / 6)
+    assert float(carried) == {1: 1, 2: 14, 3: 135, 6: 123456}[parts]
+
+
+def test_parts_must_be_equal():
+    with pytest.raises(UserError, match=r"config.train.accumulate is 4: expected a divisor of a device's 6 snippets"):
+        mean_over_parts(lambda carried, part: (part, carried), None, {"x": jnp.zeros(6)}, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_compile")
+@pytest.mark.parametrize("option, value", [("accumulate", 2), ("rematerialise", True)])
+def test_a_step_that_saves_memory_is_the_same_step(small_config, wave_batch, option, value):
+    """Loss and the gradient's norm; Adam's first moments are a tenth of the gradient."""
+    device = jax.local_devices()[:1]
+    start, batch = jax.device_get(create_state(small_config)), parallel.split(wave_batch(0), device)
+
+    def one_step():
+        return parallel.data_parallel(train_step(small_config), device)(parallel.replicate(start, device), batch)
+
+    whole, metrics = one_step()
+    setattr(small_config.train, option, value)
+    saving, same = one_step()
+    for name in ("loss", "grad_norm", "photometric", "kept"):
+        np.testing.assert_allclose(same[name], metrics[name], rtol=1e-4)
+    whole, saving = (jax.tree.leaves(jax.device_get(state.opt_state[0].mu)) for state in (whole, saving))
+    largest = max(np.abs(leaf).max() for leaf in whole)
+    for a, b in zip(whole, saving, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4 * largest)
