@@ -6,9 +6,10 @@ After the ternary census transform of Stein (DAGM 2004) in the soft form of UnFl
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 RADIUS = 3  # of the square of neighbours in pixels, usually
-_GREY = 127.5 * jnp.array([0.2989, 0.587, 0.114])  # grey levels, 0 to 255, from colours in [-1, 1]
+_GREY = 127.5 * np.array([0.2989, 0.587, 0.114], np.float32)  # grey levels, 0 to 255, from colours in [-1, 1]
 _SMALL_STEP = 0.81  # squared grey levels: differences near its root and below count as none
 _SAME = 0.1  # squared difference of two soft signs that makes half a disagreement
 _EPSILON, _POWER = 0.01, 0.4

@@ -140,6 +140,9 @@ def reason(error: BaseException) -> str:
         return os.strerror(int(code[1]))
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    kind = re.match(r"([A-Z]+(?:_[A-Z]+)+): ", str(error))  # DATA_LOSS and the like, before the names of many files
+    if kind:
+        return kind[1].replace("_", " ").lower()
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
