@@ -72,3 +72,19 @@ def test_a_longer_focal_length_moves_pixels_away_from_the_principal_point():
         before, _ = geometry.project(points, camera)
         after, _ = geometry.project(points, geometry.scale_focal_length(camera, 1.5))
         np.testing.assert_allclose(after - camera[:2, 2], 1.5 * (before - camera[:2, 2]), atol=1e-5)
+
+
+def test_intrinsics_of_integers_and_of_half_precision_lose_nothing():
+    whole = np.array([[100, 0, 32], [0, 50, 16], [0, 0, 1]])
+    for K_of in (whole, whole.tolist(), jnp.asarray(whole, jnp.bfloat16), jnp.asarray(whole, jnp.float16)):
+        np.testing.assert_array_equal(geometry.crop_intrinsics(K_of, 3.5, 0.5)[:2, 2], [28.5, 15.5])
+        np.testing.assert_array_equal(geometry.scale_intrinsics(K_of, 0.375, 1.0)[0], [37.5, 0, 12])
+        np.testing.assert_array_equal(geometry.flip_intrinsics(K_of, 704)[0, 2], 671)  # bfloat16 has no 671
+        assert geometry.scale_focal_length(K_of, 0.125)[0, 0] == 12.5
+
+
+def test_projection_of_half_precision_points_is_as_sharp_as_its_input():
+    points = jnp.array([[1.25, -0.75, 3.0]], jnp.bfloat16)
+    wide = jnp.array([[1000.0, 0, 640], [0, 1000.0, 360], [0, 0, 1]])
+    pixels, _ = geometry.project(points, wide)
+    np.testing.assert_allclose(pixels, [[1250 / 3 + 640, 110]], rtol=1e-6)

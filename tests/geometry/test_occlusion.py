@@ -193,3 +193,40 @@ def test_z_buffer_keeps_the_nearest_and_ignores_the_rest():
     np.testing.assert_array_equal(buffer, [[inf, 3, inf], [inf, inf, 7]])
     order = jnp.array([5, 3, 1, 0, 2, 4])
     np.testing.assert_array_equal(geometry.z_buffer(pixels[order], z[order], valid[order], 2, 3), buffer)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_source_that_is_a_part_of_the_target_shows_that_part(rounds):
+    """The source looks from the same place but has lost 3 columns on the left, 2 rows at the top and 4 at the right."""
+    depth = random_depth(1)
+    masks = geometry.occlusion_masks(
+        depth, depth[2:, 3:-4], K, IDENTITY, source_K=geometry.crop_intrinsics(K, 3, 2), rounds=rounds
+    )
+    seen = np.zeros((HEIGHT, WIDTH), bool)
+    seen[2:, 3:-4] = True
+    np.testing.assert_array_equal(masks.edge, seen)
+    assert masks.overlap.all()
+    # Pixels that land on whole ones touch the cell to their right and below as well.
+    np.testing.assert_array_equal(np.asarray(masks.blank)[:, :-4], seen[:, :-4])
+    np.testing.assert_array_equal(masks.visible, seen)
+    compared = geometry.depth_comparison_masks(
+        depth, depth[2:, 3:-4], K, IDENTITY, source_K=geometry.crop_intrinsics(K, 3, 2)
+    )
+    np.testing.assert_array_equal(compared.visible, seen)
+
+
+def test_the_sky_is_hidden_by_what_stands_before_it():
+    """A block before the sky moves two pixels to the left; the sky stands still."""
+    target = jnp.zeros((HEIGHT, WIDTH)).at[:, 8:10].set(0.1)
+    source = jnp.zeros((HEIGHT, WIDTH)).at[:, 6:8].set(0.1)
+    masks = geometry.occlusion_masks(target, source, K, move(x=2.0), inverse_depth=True)
+    np.testing.assert_array_equal(masks.overlap, np.tile(~np.isin(np.arange(WIDTH), [6, 7]), (HEIGHT, 1)))
+    assert masks.edge.all()
+    compared = geometry.depth_comparison_masks(target, source, K, move(x=2.0), inverse_depth=True)
+    np.testing.assert_array_equal(compared.visible, masks.overlap)
+
+
+def test_a_mask_of_0_and_255_tells_the_buffer_which_points_count():
+    pixels, z = jnp.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]]), jnp.array([3.0, 2.0, 5.0])
+    valid = np.array([255, 0, 254], np.uint8)
+    np.testing.assert_array_equal(geometry.z_buffer(pixels, z, valid, 1, 2), [[3, 5]])

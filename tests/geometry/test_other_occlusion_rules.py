@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dopi_jax import geometry
 
@@ -97,3 +98,32 @@ def test_depth_inconsistency_worked_example():
     there = jnp.full((H, W), 6.0)
     slope = jax.grad(lambda d: geometry.depth_inconsistency(d, there, K, nearer)[4, 20])(jnp.full((H, W), 10.0))
     np.testing.assert_allclose(slope[4, 20], 12 / 14**2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("odd", [jnp.nan, jnp.inf, -jnp.inf, 0.0, -5.0, -9.99])
+def test_depth_inconsistency_is_1_where_a_depth_is_none(odd):
+    wall = jnp.full((H, W), 10.0)
+    marred = wall.at[3, 20].set(odd)
+    aside = to_the_left(0.25)  # half a pixel, so that the odd depth takes part in two pixels
+    for target, source, places in ((wall, marred, [20, 21]), (marred, wall, [20])):
+        got = geometry.depth_inconsistency(target, source, K, aside)
+        wanted = np.zeros((H, W))
+        wanted[3, places], wanted[:, 0] = 1.0, 1.0
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+        total = jax.jit(jax.grad(lambda *a: geometry.depth_inconsistency(*a).sum(), argnums=(0, 1, 2, 3)))
+        gradients = total(target, source, K, aside)
+        assert all(np.isfinite(g).all() for g in gradients)
+
+
+def test_depth_inconsistency_of_inverse_depths_knows_the_sky():
+    """Sky before sky agrees, sky before a wall contradicts it wholly."""
+    sky, wall = jnp.zeros((H, W)), jnp.full((H, W), 0.1)
+    for target, source, wanted in ((sky, sky, 0), (sky, wall, 1), (wall, sky, 1), (wall, 3 * wall, 0.5)):
+        got = geometry.depth_inconsistency(target, source, K, jnp.eye(4), inverse_depth=True)
+        np.testing.assert_allclose(got, wanted, atol=1e-6)
+
+
+def test_range_map_of_a_target_of_another_size():
+    """A source of one row, each pixel of which flows one to the right and one down into a target of 3 x 5."""
+    reached = geometry.range_map_mask(jnp.ones((1, 3, 2)), target_shape=(3, 5))
+    np.testing.assert_array_equal(reached, [[False] * 5, [False, True, True, True, False], [False] * 5])

@@ -78,3 +78,30 @@ def test_jacobians_against_finite_differences(vector, rotation):
 def test_unknown_rotation_is_named():
     with pytest.raises(UserError, match="'axis'.*'euler', 'quaternion' or 'so3'"):
         geometry.pose_from_vector(jnp.zeros(6), "axis")
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("turn", [0.0, 0.7, -2.5])
+def test_euler_at_a_quarter_turn_about_y_puts_all_into_rx(side, turn):
+    """Rx(a) Ry(90) Rz(b) is Rx(a + b) Ry(90), and Rx(a) Ry(-90) Rz(b) is Rx(a - b) Ry(-90)."""
+    vector = jnp.array([1, 2, 3, 0.4, side * np.pi / 2, turn], jnp.float32)
+    pose = geometry.pose_from_vector(vector)
+    found = geometry.vector_from_pose(pose)
+    np.testing.assert_allclose(found[3:], [0.4 + side * turn, side * np.pi / 2, 0], atol=1e-6)
+    np.testing.assert_allclose(geometry.pose_from_vector(found), pose, atol=1e-6)
+    for jacobian in (jax.jacrev, jax.jacfwd):
+        assert np.isfinite(jacobian(geometry.vector_from_pose)(pose)).all()
+    exact = pose.at[0, :3].set(jnp.array([0, 0, side])).at[1:3, 2].set(0.0)  # without the rounding of cos(90 degrees)
+    np.testing.assert_allclose(geometry.vector_from_pose(exact)[3:], found[3:], atol=1e-6)
+    assert np.isfinite(jax.jacrev(geometry.vector_from_pose)(exact)).all()
+
+
+def test_euler_close_to_a_quarter_turn_still_tells_rx_from_rz():
+    vector = jnp.array([0, 0, 0, 0.4, 1.569, 0.7])
+    np.testing.assert_allclose(geometry.vector_from_pose(geometry.pose_from_vector(vector)), vector, atol=2e-4)
+
+
+def test_half_precision_poses_are_composed_in_float32():
+    turn = geometry.pose_from_vector(jnp.array([0, 0, 0, 0.1, -0.2, 0.3])).astype(jnp.bfloat16)
+    wanted = np.asarray(turn, np.float64)
+    np.testing.assert_allclose(geometry.compose_poses(turn, turn), wanted @ wanted, atol=1e-6)

@@ -116,3 +116,11 @@ def test_gradient_agrees_with_differences(of):
     slope, step = jax.grad(forward)(0.0), 0.02
     difference = (forward(step) - forward(-step)) / (2 * step)
     np.testing.assert_allclose(slope, difference, rtol=0.05, atol=1e-3)
+
+
+def test_the_source_may_be_another_camera():
+    source_K = jnp.array([[120.0, 0.0, 90.0], [0.0, 118.0, 30.0], [0.0, 0.0, 1.0]])
+    depth, truth, _ = scene(8)
+    flow = geometry.rigid_flow(depth, K, truth, source_K=source_K)
+    found = jax.jit(lambda *views: geometry.pose_from_flow(*views, source_K=source_K))(depth, flow, K)
+    np.testing.assert_allclose(found, truth, atol=5e-4)

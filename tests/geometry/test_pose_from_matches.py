@@ -128,3 +128,14 @@ def test_the_slope_agrees_with_differences():
     step = 1e-2
     difference = (sideways(1 + step) - sideways(1 - step)) / (2 * step)
     np.testing.assert_allclose(jax.jacfwd(sideways)(1.0), difference, rtol=0.05, atol=1e-3)
+
+
+def test_the_source_may_be_another_camera():
+    target, _, depth, pose = scene(7)
+    source_K = jnp.array([[500.0, 0.0, 250.0], [0.0, 480.0, 200.0], [0.0, 0.0, 1.0]])
+    rays = np.concatenate([target, np.ones((N, 1), np.float32)], axis=1) @ np.linalg.inv(K).T
+    points = geometry.transform_points(pose, jnp.asarray(rays * depth[:, None]))
+    source, _ = geometry.project(points, source_K)
+    motion = jax.jit(lambda *points: geometry.pose_from_matches(*points, K, source_K=source_K))(target, source)
+    turn, aside = errors(motion, pose)
+    assert turn < 0.01 and aside < 0.05
