@@ -5,6 +5,7 @@ import sys
 
 import jax
 import numpy as np
+from absl import flags
 
 from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
@@ -21,10 +22,14 @@ from dopi_jax.training import (
     check_same_run,
     frozen_variables,
     initial_variables,
+    processes,
     train,
 )
 from dopi_jax.training.run_folder import hold, refuse_if_used
 
+_COORDINATOR = flags.DEFINE_string("coordinator", "", "Of several processes: HOST:PORT of the first (docs/CLUSTER.md).")
+_PROCESSES = flags.DEFINE_integer("processes", 0, "How many processes train together; a launcher such as srun tells it.")
+_PROCESS = flags.DEFINE_integer("process", -1, "Which of them this is, from 0.")
 Roots = tuple[pathlib.Path, ...]
 
 
@@ -34,7 +39,9 @@ def main() -> None:
     workdir = command_flags.workdir()
     command_flags.use_compilation_cache()
     command_flags.tell_warnings_as_notes()
-    run(config, workdir)
+    processes.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    with processes.ending_together():
+        run(config, workdir)
 
 
 def run(config: Config, workdir: pathlib.Path) -> TrainState:
@@ -50,14 +57,17 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
     Raises:
       UserError: Data or a run of phase 1 are missing or wrong, or as `training.train` says.
     """
-    refuse_if_used(workdir)
+    first = processes.is_first()
+    if first:
+        refuse_if_used(workdir)
     data = config.data
     roots = find_data_roots(data.root)
     training = _sequences(config, roots, data.train, for_training=True)
     validation = _sequences(config, roots, data.validation)
     size = data.height, data.width
-    for report in check_footage(training + validation, size, learns_focal_length=data.learns_focal_length):
-        print(report.render(), file=sys.stderr)
+    if first:
+        for report in check_footage(training + validation, size, learns_focal_length=data.learns_focal_length):
+            print(report.render(), file=sys.stderr)
     source = TrainingInput(
         training,
         size=size,
@@ -66,10 +76,15 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
         cache=data.cache,
         matches=config.needs_matches,
         max_bad_frames=data.max_bad_frames,
+        share=processes.share(),
     )
+    batches = source.index_batches if data.on_device else source.batches
+    resident = source.reader.read_all()._asdict() if data.on_device else None
+    if not first:
+        return train(config, workdir, batches, resident=resident)
     print(
         f"{count_snippets(training)} snippets of {len(training)} sequences to train on, "
-        f"{count_snippets(validation)} of {len(validation)} to validate; {jax.local_device_count()} "
+        f"{count_snippets(validation)} of {len(validation)} to validate; {jax.device_count()} "
         f"{jax.local_devices()[0].device_kind} device(s); {workdir}",
         file=sys.stderr,
     )
@@ -80,12 +95,12 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
         state = train(
             config,
             workdir,
-            source.index_batches if data.on_device else source.batches,
+            batches,
             validate=watch and watch.validate,
             draw=watch and watch.draw,
             frozen=frozen,
             initial=initial_variables(workdir, config),
-            resident=source.reader.read_all()._asdict() if data.on_device else None,
+            resident=resident,
             input_metrics=lambda: {"bad_frames": source.reader.bad_frames},
         )
     if config.trains_camera:

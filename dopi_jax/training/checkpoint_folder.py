@@ -152,8 +152,12 @@ class CheckpointFolder:
 
 
 def _checkpointer(items: Mapping[str, Any]) -> ocp.Checkpointer:
-    handlers = {name: ocp.JsonCheckpointHandler() if name == _ABOUT else ocp.StandardCheckpointHandler() for name in items}
-    return ocp.Checkpointer(ocp.CompositeCheckpointHandler(**handlers))
+    # Of several processes, whoever writes or reads here does it alone: Orbax would wait for the others.
+    alone = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
+    json, arrays = ocp.JsonCheckpointHandler, ocp.StandardCheckpointHandler
+    handlers = {name: (json if name == _ABOUT else arrays)(multiprocessing_options=alone) for name in items}
+    together = ocp.CompositeCheckpointHandler(composite_options=ocp.CompositeOptions(alone), **handlers)
+    return ocp.Checkpointer(together, multiprocessing_options=alone)
 
 
 def _like(array: Any) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The training loop: steps, logs, validation, checkpoints, and leaving in good order."""
 
 import pathlib
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import numpy as np
 
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
-from dopi_jax.training import parallel
+from dopi_jax.training import parallel, processes
 from dopi_jax.training.bad_steps import BadSteps
 from dopi_jax.training.checkpoint import Checkpoints
 from dopi_jax.training.collapse import CollapseMonitor
@@ -20,13 +19,13 @@ from dopi_jax.training.run_config import write_config
 from dopi_jax.training.run_folder import hold, told_if_unwritable
 from dopi_jax.training.state import TrainState, create_state
 from dopi_jax.training.step import train_step
+from dopi_jax.training.stop import StopSignal
 from dopi_jax.training.trained import check_same_run
 
 Batches = Callable[[int], Iterable[Mapping[str, np.ndarray]]]
 Validate = Callable[[TrainState], dict[str, float]]
 Draw = Callable[[TrainState], Mapping[str, np.ndarray]]
 Batch = TypeVar("Batch")
-Result = TypeVar("Result")
 
 
 def train(
@@ -65,6 +64,8 @@ def train(
         in it can be read, or the last one cannot be written; the batch cannot be divided among the devices, the batches end
         too early, or loss or gradient are not finite for `config.train.max_bad_steps` steps in a row.
     """
+    if not processes.is_first():
+        return _follow(config, batches, resident)
     with hold(workdir):
         return _train(config, workdir, batches, validate, draw, frozen, initial, resident, input_metrics)
 
@@ -80,6 +81,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
     state = parallel.replicate(create_state(config, frozen, initial, pretrained=from_imagenet))
     if not is_new:
         state = checkpoints.restore(state)
+    processes.give(state)
     first = int(state.step)
     with told_if_unwritable(workdir):
         log = RunLog(workdir, schedule.steps, first)
@@ -90,10 +92,10 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
     step_function = parallel.data_parallel(train_step(config))
     finite = BadSteps(workdir, schedule.max_bad_steps, log.warn)
     monitor = CollapseMonitor()
-    stop = _StopSignal()
+    stop = StopSignal()
 
     def is_due(period: int) -> bool:
-        return step % period == 0 or step == schedule.steps or stop.requested
+        return step % period == 0 or step == schedule.steps or stop.agreed
 
     def save() -> None:
         finite.look_again()
@@ -114,7 +116,8 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         for step, batch in zip(range(first + 1, schedule.steps + 1), waited, strict=False):
             if step == first + 1:
                 log.say("compiling the train step; the first step takes a while")
-            state, metrics = step_function(state, batch)
+            state, metrics = step_function(state, stop.said_with(batch))
+            stop.hear(metrics)
             waited.while_not_ready(metrics["loss"])
             finite.look(step, metrics, batch)
             if step == first + 1:
@@ -142,7 +145,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
                     log.picture(step, name, image)
             if validate is not None and is_due(schedule.validate_every):
                 look()
-            if stop.requested:
+            if stop.agreed:
                 save()
                 log.say(f"stopped at step {step} as asked; the same command goes on from here")
                 break
@@ -157,6 +160,26 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         checkpoints.close()
         stop.restore()
     checkpoints.check_last()
+    return state
+
+
+def _follow(config: Config, batches: Batches, resident: Mapping[str, np.ndarray] | None) -> TrainState:
+    """Trains as `_train` does, in a process that is not the first: it writes nothing."""
+    state = parallel.replicate(processes.take())
+    first = int(state.step)
+    step_function = parallel.data_parallel(train_step(config))
+    stop = StopSignal()
+    try:
+        on_devices = parallel.prefetched(batches(first))
+        ready = on_devices if resident is None else parallel.gathered(on_devices, resident)
+        for _, batch in zip(range(first, config.train.steps), ready, strict=False):
+            state, metrics = step_function(state, stop.said_with(batch))
+            stop.hear(metrics)
+            if stop.agreed:
+                break
+        jax.block_until_ready(state)
+    finally:
+        stop.restore()
     return state
 
 
@@ -193,46 +216,3 @@ def _keep_best(checkpoints: Checkpoints, state: TrainState, values: Mapping[str,
     if best_by not in scores:
         raise UserError(f"config.train.best_by is {best_by!r}, but validation gave {', '.join(values)}: choose one of these")
     checkpoints.save_if_best(state, scores[best_by], best_by)
-
-
-class _Stopped(BaseException):
-    """Ends what `_StopSignal.unless_requested` runs."""
-
-
-class _StopSignal:
-    """Turns SIGTERM and the first Ctrl-C into a request that the loop honours after the current step."""
-
-    def __init__(self):
-        self.requested = False
-        self._interrupts = False
-        self._previous = {}
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._previous[number] = signal.signal(number, self._request)
-            except ValueError:  # not in the main thread: the caller's program has its own handling
-                pass
-
-    def unless_requested(self, work: Callable[[TrainState], Result], state: TrainState) -> Result | None:
-        """Returns what a work that may take minutes makes of the state; None if the request comes before its end."""
-        if self.requested:
-            return None
-        try:
-            try:
-                self._interrupts = True
-                return work(state)
-            finally:
-                self._interrupts = False
-        except _Stopped:
-            return None
-
-    def restore(self) -> None:
-        """Gives the signals back."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _request(self, number, _frame):
-        self.requested = True
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        if self._interrupts:
-            self._interrupts = False
-            raise _Stopped

@@ -4,11 +4,18 @@ Each process drives the devices of its machine and reads its share of every batc
 run's folder and the data under the same paths.
 """
 
+import contextlib
+import logging
 import os
+import pickle
+import re
 import sys
-from typing import NoReturn
+import traceback
+from collections.abc import Iterator
+from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from dopi_jax.errors import UserError
@@ -17,6 +24,7 @@ from dopi_jax.errors import UserError
 HEARTBEAT_SECONDS = 60
 _CONNECT_SECONDS = 300
 # What launchers say to every process that they start, of those that JAX finds its way in by itself.
+_LOST = "Gloo|NCCL|coordination|DEADLINE_EXCEEDED|UNAVAILABLE"  # in JAX's errors when a process is gone
 _LAUNCHERS = {"SLURM_STEP_NUM_TASKS": "SLURM", "OMPI_COMM_WORLD_SIZE": "Open MPI"}
 
 
@@ -42,6 +50,7 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
         )
     else:
         given = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
+    logging.getLogger("jax._src.distributed").setLevel(logging.WARNING)
     try:
         jax.distributed.initialize(
             **given, initialization_timeout=_CONNECT_SECONDS, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
@@ -60,29 +69,49 @@ def share() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
-def wait_for_all(what: str) -> None:
-    """Returns when all processes have come here.
+def give(tree: Any) -> None:
+    """Sends a tree of arrays from the first process to all others, which `take` it; alone it does nothing.
 
     Args:
-      what: The place, the same in all of them.
+      tree: The arrays, which need no file that all processes see.
     """
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+        _broadcast(np.frombuffer(pickle.dumps(jax.device_get(tree)), np.uint8))
 
 
-def leave_after(error: BaseException) -> NoReturn:
-    """Ends this process at once after an error, so that the others, which would wait for it, end too.
+def take() -> Any:
+    """Returns what the first process gives, on the host."""
+    return pickle.loads(_broadcast(None).tobytes())
 
-    Args:
-      error: Why; a `UserError` is told as it is, anything else is taken for a lost connection.
+
+def _broadcast(data: np.ndarray | None) -> np.ndarray:
+    """Bytes of the first process, in all of them."""
+    size = int(multihost_utils.broadcast_one_to_all(np.int32(0 if data is None else len(data))))
+    return np.asarray(multihost_utils.broadcast_one_to_all(np.zeros(size, np.uint8) if data is None else data))
+
+
+@contextlib.contextmanager
+def ending_together() -> Iterator[None]:
+    """Ends this process at once at an error inside, with a sentence if that says enough: the others, left alone, end too.
+
+    A process that ends as usual waits for the others, which wait for it.
     """
-    if isinstance(error, UserError):
-        said = str(error)
-    else:
-        said = (
-            f"process {jax.process_index()} of {jax.process_count()} cannot reach another, which has probably ended; its "
-            f"own output says why. Start all of them again, and training goes on from the last checkpoint "
-            f"({str(error).splitlines()[0]})"
-        )
-    print(f"error: {said}", file=sys.stderr, flush=True)
-    os._exit(1)
+    try:
+        yield
+    except BaseException as error:
+        if jax.process_count() == 1:
+            raise
+        who = f"process {jax.process_index()} of {jax.process_count()}"
+        if isinstance(error, UserError):
+            print(f"error: {error}", file=sys.stderr)
+        elif re.search(_LOST, str(error)):
+            print(
+                f"error: {who} cannot reach another, which has probably ended; its own output says why: start all of them "
+                "again, and training goes on from the last checkpoint",
+                file=sys.stderr,
+            )
+        else:
+            print(f"{who}:", file=sys.stderr)
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)

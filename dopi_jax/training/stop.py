@@ -1,0 +1,90 @@
+"""Leaving a training in good order when it is asked to: by SIGTERM or Ctrl-C, to any of its processes."""
+
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+ASKED = "stop"  # in a batch and in metrics of several processes
+
+
+class _Stopped(BaseException):
+    """Ends what `StopSignal.unless_requested` runs."""
+
+
+class StopSignal:
+    """Turns SIGTERM and the first Ctrl-C into a request that the loop honours after a step.
+
+    Several processes must stop after the same one. So each says with its batch whether it was asked, and hears with the
+    metrics whether any was; the metrics of a step are looked at while the devices work on the next.
+
+    Attributes:
+      requested: Whether this process was asked.
+      agreed: Whether all stop after the current step.
+    """
+
+    def __init__(self):
+        self.requested = False
+        self._heard = False
+        self._metrics: Mapping[str, jax.Array] | None = None
+        self._interrupts = False
+        self._previous = {}
+        for number in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._previous[number] = signal.signal(number, self._request)
+            except ValueError:  # not in the main thread: the caller's program has its own handling
+                pass
+
+    @property
+    def agreed(self) -> bool:
+        """Whether all stop after the current step; a process alone agrees with itself."""
+        return self.requested if jax.process_count() == 1 else self._heard
+
+    def said_with(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns a batch that says, to the other processes, whether this one was asked.
+
+        Args:
+          batch: One that `parallel.split` has made.
+        """
+        if jax.process_count() == 1:
+            return batch
+        return {**batch, ASKED: np.full((jax.local_device_count(), 1), self.requested, np.float32)}
+
+    def hear(self, metrics: dict[str, jax.Array]) -> None:
+        """Looks at what the step before this one says; takes its own word out of the metrics.
+
+        Args:
+          metrics: Of this step.
+        """
+        asked = metrics.pop(ASKED, None)
+        before, self._metrics = self._metrics, asked
+        self._heard = before is not None and bool(jax.device_get(before) > 0)
+
+    def unless_requested(self, work: Callable[[Work], Result], state: Work) -> Result | None:
+        """Returns what a work that may take minutes makes of the state; None if the request comes before its end."""
+        if self.requested:
+            return None
+        try:
+            try:
+                self._interrupts = True
+                return work(state)
+            finally:
+                self._interrupts = False
+        except _Stopped:
+            return None
+
+    def restore(self) -> None:
+        """Gives the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _request(self, number, _frame):
+        self.requested = True
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if self._interrupts:
+            self._interrupts = False
+            raise _Stopped
