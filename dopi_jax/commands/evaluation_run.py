@@ -58,7 +58,7 @@ class EvaluationRun:
         stored = workdir / "config.json"
         if not stored.is_file():
             raise UserError(f"no run in {workdir}: expected {stored}; train first, or name the run's folder with --workdir")
-        config = config_lib.from_json(stored.read_text(encoding="utf-8"))
+        config = config_lib.from_json(stored.read_text())
         _override(config, overrides, str(workdir))
         roots = find_data_roots(config.data.root) if needs_data else ()
         variables, step = restore_variables(workdir, config, which)

@@ -48,7 +48,7 @@ class RunLog:
         values = {f"{group}/{name}": float(value) for name, value in values.items()}
         # JSON has no NaN; null says that a number was due.
         line = {"step": step} | {name: value if math.isfinite(value) else None for name, value in values.items()}
-        with self._file.open("a", encoding="utf-8") as file:
+        with self._file.open("a") as file:
             file.write(json.dumps(line) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
@@ -93,12 +93,12 @@ def _keep_lines_up_to(file: pathlib.Path, step: int) -> None:
     if not file.exists():
         return
     kept = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text().splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
         except json.JSONDecodeError:
             continue  # cut off when the run was killed
     partial = file.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
+    partial.write_text("".join(kept))
     partial.rename(file)

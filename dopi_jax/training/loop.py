@@ -61,7 +61,7 @@ def train(
 
     Raises:
       UserError: The folder holds a run of other networks, the batch cannot be divided among the devices, the batches end too
-        early, or loss or gradient are not finite for `config.train.max_bad_steps` steps in a row.
+        early, or the loss is no longer finite.
     """
     check_same_run(workdir, config)
     workdir.mkdir(parents=True, exist_ok=True)
