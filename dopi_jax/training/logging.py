@@ -76,8 +76,8 @@ class RunLog:
           step: Updates done.
           message: The sentence.
         """
-        self.say(f"warning: {message}")
-        self._events.add_text("warning", message, step)
+        self.say(f"note: {message}")
+        self._events.add_text("note", message, step)
 
     def say(self, message: str) -> None:
         """Prints a line above the progress line."""

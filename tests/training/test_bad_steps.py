@@ -66,7 +66,7 @@ def test_training_goes_on_as_if_the_broken_steps_had_not_been(weights, with_bad,
     assert_equal(state.replace(step=17), alone)
     assert bad_steps(tmp_path / "with") == [0] * 2 + [1] + [2] * 7 + [3] * 10
     said = capsys.readouterr().err
-    assert said.count("warning: ") == 1
+    assert said.count("note: ") == 1
     kept = tmp_path / "with/not_finite_step_3.npz"
     assert "the loss is nan and the gradient's norm nan at step 3, which is skipped: " in said
     assert f": the batch of step 3 is in {kept}; metrics count such steps as bad_steps" in said

@@ -63,8 +63,8 @@ def test_the_training_warns_on_the_terminal(weights, monkeypatch, tmp_path, caps
     config.train.steps, config.train.log_every = 300, 50
     train(config, tmp_path, weights.batches)
     said = capsys.readouterr().err
-    assert said.count("warning: for ") == 1
-    assert "warning: for 249 steps disparity is the same all over the image" in said  # the first step is logged, too
+    assert said.count("note: for ") == 1
+    assert "note: for 249 steps disparity is the same all over the image" in said  # the first step is logged, too
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isclose(line["train/disparity_spread"], 1e-6) for line in lines)
 
