@@ -30,8 +30,6 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
     """
     objective = {"depthpose": _depth_pose_objective, "flow": _flow_objective}[config.phase](config)
     optimizer = build_optimizer(config.optimizer, config.train.steps, config.trains_camera)
-    if config.train.rematerialise:
-        objective = jax.checkpoint(objective, policy=_keeps_convolutions)
 
     def gradient_of_part(state: TrainState, batch_stats: Any, batch: dict[str, jax.Array]):
         batch = network_batch(
@@ -106,11 +104,6 @@ def shortened(gradient: Any, norm: jax.Array, longest: float) -> Any:
     """Returns a gradient, given with its norm, in the same direction and at most so long."""
     factor = jnp.minimum(1, longest / norm)
     return jax.tree.map(lambda leaf: factor * leaf, gradient)
-
-
-def _keeps_convolutions(primitive: Any, *_: Any, **__: Any) -> bool:
-    """What a rematerialised backward pass finds in memory: what is cheap to compute from it is computed again."""
-    return primitive.name == "conv_general_dilated"
 
 
 def _average(averaged: Any, params: Any, step: jax.Array, keep: float) -> Any:
