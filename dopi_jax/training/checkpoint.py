@@ -50,7 +50,7 @@ class Checkpoints:
                 folder.path.mkdir(parents=True, exist_ok=True)
             folder.clear_partial()
         self._latest_step = next(iter(self._latest.steps()), None)
-        best = _read_best(self._best_file)
+        best = read_best(self._best_file)
         if best is not None and best["step"] in self._best.steps():
             self._retire_best(best["step"])
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -131,7 +131,7 @@ class Checkpoints:
         return True
 
     def _best_score(self, by: str) -> float:
-        best = _read_best(self._best_file)
+        best = read_best(self._best_file)
         if best is None and self._best_file.exists():
             kept = set_aside(self._best_file, self._workdir)
             best = _newest_best(self._best)
@@ -288,8 +288,15 @@ def _placed(tree: Any, like: Any) -> Any:
     return jax.tree.map(lambda array, leaf: jax.device_put(array, leaf.sharding), tree, like)
 
 
-def _read_best(file: pathlib.Path) -> dict[str, Any] | None:
-    """What best.json says; None if there is none, or none that can be read."""
+def read_best(file: pathlib.Path) -> dict[str, Any] | None:
+    """Returns what best.json says.
+
+    Args:
+      file: It.
+
+    Returns:
+      `step`, `score` and what the score is, `by`; None if there is no file, or none that can be read.
+    """
     try:
         best = json.loads(file.read_text(encoding="utf-8"))
         return best if isinstance(best["score"], int | float) and {"step", "by"} <= best.keys() else None
