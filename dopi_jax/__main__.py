@@ -11,6 +11,7 @@ COMMANDS = {
     "video": ("dopi_jax.commands.video", "trains the model on your video for some minutes, then predicts"),
     "train": ("dopi_jax.commands.train", "trains the networks of a config"),
     "evaluate": ("dopi_jax.commands.evaluate", "measures a trained run by the paper's protocols"),
+    "status": ("dopi_jax.commands.status", "says how far a run is, when it will be done, and what it told"),
     "figures": ("dopi_jax.commands.figures", "draws the paper's figures from your own runs"),
     "prepare": ("dopi_jax.commands.prepare", "packs frames into one set that trains anywhere"),
     "export": ("dopi_jax.commands.export", "writes a run's networks as one small file"),

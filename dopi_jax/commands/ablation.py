@@ -17,6 +17,7 @@ from dopi_jax.commands.street_runs import check_choices, draw_streets, say, trai
 from dopi_jax.commands.tasks import TASKS
 from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS
 from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.training.run_folder import hold
 
 _FIRST_SEED = 20  # of streets that chose nothing in this project
 # Beside the paper's rows of phase 1, its masks and none with what later methods do.
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
         options = parser.parse_args(arguments)
         if options.seeds < 1:
             raise UserError(f"--seeds is {options.seeds}: expected at least 1")
-        run(options.workdir, range(_FIRST_SEED, _FIRST_SEED + options.seeds), options.steps)
+        with hold(options.workdir):
+            run(options.workdir, range(_FIRST_SEED, _FIRST_SEED + options.seeds), options.steps)
 
 
 def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -> None:

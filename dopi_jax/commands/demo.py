@@ -12,6 +12,7 @@ from dopi_jax.commands.report import summary_table, write_report
 from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.commands.tasks import TASKS
 from dopi_jax.errors import ArgumentParser, told_in_one_sentence
+from dopi_jax.training.run_folder import hold
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,7 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="of each phase, instead of what the configs say")
     with told_in_one_sentence():
         options = parser.parse_args(arguments)
-        run(options.workdir, options.seed, options.steps)
+        with hold(options.workdir):
+            run(options.workdir, options.seed, options.steps)
 
 
 def run(workdir: pathlib.Path, seed: int, steps: int | None = None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from dopi_jax import evaluation
 from dopi_jax.commands.evaluate_occlusion import COMPARISON
 from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.training.logging import read_metrics
 
 _STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}"
@@ -38,7 +39,7 @@ def write_report(workdir: pathlib.Path, evaluated: EvaluationRun, runs: Mapping[
     ]
     for title, run in runs.items():
         parts.append(f"<h2>Training: {html.escape(title)}</h2>")
-        metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        metrics = read_metrics(run)
         parts += [_curve(metrics, f"{group}/{name}") for group, name in _CURVES]
         panels = sorted((run / "images").glob("snippet_*.png"))
         if panels:

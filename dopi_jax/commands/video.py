@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
@@ -24,6 +23,8 @@ from dopi_jax.errors import ArgumentParser, UserError
 from dopi_jax.model_file import write_model
 from dopi_jax.picture_files import write_picture
 from dopi_jax.trained_model import Model, load
+from dopi_jax.training.logging import read_metrics
+from dopi_jax.training.run_folder import hold, told_if_unwritable, write_whole
 
 _EXAMPLE = """\
   dopi-jax video my.mp4 --minutes 30 --field-of-view 70 --out runs/my_video
@@ -68,7 +69,8 @@ def run(options: argparse.Namespace) -> None:
     config = _config(options, model, seen.size)
     watch = _watch(config)
     before = watch.validate_variables(model.variables)
-    _train(config, workdir, options.minutes)
+    with hold(workdir):
+        _train(config, workdir, options.minutes)
     trained = load(workdir)
     after = watch.validate_variables(trained.variables)
     helped = all(after[name] < before[name] for name in _MEASURES)
@@ -143,7 +145,8 @@ def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
         config.train.checkpoint_every = _TIMED_STEPS
         train.run(config, workdir)
         steps = max(_FEWEST_STEPS, round(60 * minutes * _steps_per_second(workdir)))
-        plan.write_text(json.dumps({"minutes": minutes, "steps": steps}), encoding="utf-8")
+        with told_if_unwritable(workdir):
+            write_whole(plan, json.dumps({"minutes": minutes, "steps": steps}))
     config.train.steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
     every = max(_TIMED_STEPS, config.train.steps // 8)
     config.train.checkpoint_every = config.train.validate_every = config.train.image_every = every
@@ -153,9 +156,7 @@ def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
 
 
 def _steps_per_second(workdir: pathlib.Path) -> float:
-    metrics = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
-    lines: list[dict[str, Any]] = [json.loads(line) for line in metrics.splitlines()]
-    return [line["train/steps_per_second"] for line in lines if line.get("train/steps_per_second")][-1]
+    return [line["train/steps_per_second"] for line in read_metrics(workdir) if line.get("train/steps_per_second")][-1]
 
 
 def _parser() -> ArgumentParser:

@@ -50,6 +50,9 @@ class Checkpoints:
                 folder.path.mkdir(parents=True, exist_ok=True)
             folder.clear_partial()
         self._latest_step = next(iter(self._latest.steps()), None)
+        best = read_best(self._best_file)
+        if best is not None and best["step"] in self._best.steps():
+            self._retire_best(best["step"])
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: tuple[int, Future[OSError | None]] | None = None
         self._failed: tuple[int, OSError] | None = None
@@ -75,8 +78,14 @@ class Checkpoints:
             good = next(iter(self._latest.steps()), None)
             self._tell_unwritten(f"the checkpoint of step {step}", error, good, "checkpoint")
             return error
-        self._latest.delete([other for other in self._latest.steps() if other <= step][self._keep :])
+        self._retire_latest(step)
         return None
+
+    def _retire_latest(self, step: int) -> None:
+        self._latest.delete([other for other in self._latest.steps() if other <= step][self._keep :])
+
+    def _retire_best(self, step: int) -> None:
+        self._best.delete([other for other in self._best.steps() if other != step])
 
     def _tell_unwritten(self, what: str, error: OSError, good: int | None, period: str) -> None:
         stays = "there is none before it" if good is None else f"that of step {good} stays"
@@ -118,11 +127,11 @@ class Checkpoints:
             good = next(iter(self._best.steps()), None)
             self._tell_unwritten(f"the best checkpoint so far, of step {step},", error, good, "validation")
             return False
-        self._best.delete([other for other in self._best.steps() if other != step])
+        self._retire_best(step)
         return True
 
     def _best_score(self, by: str) -> float:
-        best = _read_best(self._best_file)
+        best = read_best(self._best_file)
         if best is None and self._best_file.exists():
             kept = set_aside(self._best_file, self._workdir)
             best = _newest_best(self._best)
@@ -157,6 +166,7 @@ class Checkpoints:
                 kept = set_aside(path, self._workdir)
                 self._notes.tell(f"{_cannot_be_used(path, error)}: set aside as {kept}, the one of step {step} is used")
             self._latest_step = step
+            self._retire_latest(step)  # what a process that was killed left to be deleted
             # On the devices of the rest: another placement would compile the step twice.
             return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **items)
         raise _none_can_be_used({self._latest.path / str(step): error for step, error in unusable.items()})
@@ -278,11 +288,18 @@ def _placed(tree: Any, like: Any) -> Any:
     return jax.tree.map(lambda array, leaf: jax.device_put(array, leaf.sharding), tree, like)
 
 
-def _read_best(file: pathlib.Path) -> dict[str, Any] | None:
-    """What best.json says; None if there is none, or none that can be read."""
+def read_best(file: pathlib.Path) -> dict[str, Any] | None:
+    """Returns what best.json says.
+
+    Args:
+      file: It.
+
+    Returns:
+      `step`, `score` and what the score is, `by`; None if there is no file, or none that can be read.
+    """
     try:
         best = json.loads(file.read_text(encoding="utf-8"))
-        return best if isinstance(best["score"], (int, float)) and "by" in best else None
+        return best if isinstance(best["score"], int | float) and {"step", "by"} <= best.keys() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

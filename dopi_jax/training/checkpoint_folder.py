@@ -93,19 +93,18 @@ class CheckpointFolder:
             missing = [name for name in wanted if not self.has(step, name)]
             if missing:
                 raise Unusable(f"{', '.join(missing)} missing" if any(folder.iterdir()) else "it is empty")
-            restored = {name: ocp.args.StandardRestore(jax.tree.map(_like, tree)) for name, tree in wanted.items()}
-            with _checkpointer(restored) as checkpointer:
+            with _checkpointer(wanted) as checkpointer:
                 stored = checkpointer.metadata(folder.absolute()).item_metadata
-                for name, tree in wanted.items():
-                    _check_fit(name, _shapes(stored[name]), _shapes(tree))
-                found = checkpointer.restore(folder.absolute(), args=ocp.args.Composite(**restored))
+                restored = {name: _as_stored(name, stored[name], tree) for name, tree in wanted.items()}
+                args = {name: ocp.args.StandardRestore(tree) for name, tree in restored.items()}
+                found = checkpointer.restore(folder.absolute(), args=ocp.args.Composite(**args))
             arrays = {name: jax.tree.map(np.asarray, found[name]) for name in wanted}
             self._check_sums(step, arrays)
+            return jax.tree.map(lambda array, like: array.astype(like.dtype, copy=False), arrays, wanted)
         except (Unusable, MemoryError):
             raise
         except Exception as error:  # whatever a library makes of bytes that are not those it has written
             raise Unusable(f"it cannot be read: {reason(error)}") from error
-        return arrays
 
     def has(self, step: int, item: str) -> bool:
         """Returns whether a checkpoint has an item."""
@@ -160,25 +159,23 @@ def _checkpointer(items: Mapping[str, Any]) -> ocp.Checkpointer:
     return ocp.Checkpointer(together, multiprocessing_options=alone)
 
 
-def _like(array: Any) -> np.ndarray:
-    return np.empty(array.shape, array.dtype)
-
-
 def _flat(tree: Any) -> dict[str, Any]:
     """The leaves by their path, "depth/conv/kernel"."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    return {path: tuple(leaf.shape) for path, leaf in _flat(tree).items() if hasattr(leaf, "shape")}
-
-
-def _check_fit(item: str, stored: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> None:
-    for path in (*wanted, *stored):
-        if stored.get(path) != wanted.get(path):
-            found, expected = (f"has {list(of[path])}" if path in of else "lacks it" for of in (stored, wanted))
-            raise Unusable(f"it does not fit the config's networks: of {item}/{path} it {found}, the config {expected}")
+def _as_stored(item: str, stored: Any, wanted: Any) -> Any:
+    """Arrays in the tree that is wanted, of the types that are stored; Orbax fills them."""
+    leaves = _flat(stored)
+    found, expected = ({path: list(leaf.shape) for path, leaf in of.items()} for of in (leaves, _flat(wanted)))
+    for path in (*expected, *found):
+        if found.get(path) != expected.get(path):
+            it, config = (f"has {of[path]}" if path in of else "lacks it" for of in (found, expected))
+            raise Unusable(f"it does not fit the config's networks: of {item}/{path} it {it}, the config {config}")
+    return jax.tree.unflatten(
+        jax.tree.structure(wanted), [np.empty(leaf.shape, leaves[path].dtype) for path, leaf in _flat(wanted).items()]
+    )
 
 
 def _checksum(array: np.ndarray) -> int:

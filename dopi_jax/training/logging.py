@@ -15,6 +15,8 @@ from dopi_jax.training.events import EventFile, append_whole
 from dopi_jax.training.notes import Notes
 from dopi_jax.training.run_folder import reason, write_whole
 
+_METRICS = "metrics.jsonl"
+
 
 class RunLog:
     """Writes one run's metrics and pictures, and shows its progress with speed and time left.
@@ -33,8 +35,9 @@ class RunLog:
         self._notes = Notes(workdir)
         self._pictures = workdir / "images"
         self._pictures.mkdir(parents=True, exist_ok=True)
-        metrics = workdir / "metrics.jsonl"
-        self._kept = _keep_lines_up_to(metrics, start_step)
+        metrics = workdir / _METRICS
+        self._kept = [line for line in read_metrics(workdir) if line["step"] <= start_step]
+        write_whole(metrics, "".join(json.dumps(line) + "\n" for line in self._kept))
         self._file = metrics.open("ab", buffering=0)
         self._events = EventFile(workdir, start_step)
         self._untold = {"metrics", "pictures"}
@@ -113,6 +116,19 @@ class RunLog:
                 self._notes.tell(f"{what} cannot be written ({reason(error)}): training goes on, and they have a gap")
 
 
+def read_metrics(workdir: pathlib.Path) -> list[dict[str, Any]]:
+    """Returns the lines of a run's metrics.jsonl, without one that was cut off.
+
+    Args:
+      workdir: The run's folder.
+    """
+    file = workdir / _METRICS
+    if not file.exists():
+        return []
+    lines = map(_parsed, file.read_text(encoding="utf-8", errors="replace").splitlines())
+    return [line for line in lines if line is not None]
+
+
 def _write_picture(path: pathlib.Path, image: np.ndarray) -> None:
     partial = path.with_suffix(".partial")
     try:
@@ -121,15 +137,6 @@ def _write_picture(path: pathlib.Path, image: np.ndarray) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
-
-
-def _keep_lines_up_to(file: pathlib.Path, step: int) -> list[dict[str, Any]]:
-    if not file.exists():
-        return []
-    lines = map(_parsed, file.read_text(encoding="utf-8", errors="replace").splitlines())
-    kept = [line for line in lines if line is not None and line["step"] <= step]
-    write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))
-    return kept
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

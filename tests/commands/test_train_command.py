@@ -61,6 +61,49 @@ def test_the_small_config_trains(trained):
         assert restore_variables(trained.workdir, stored, which)[1] == 2
 
 
+ON_ONE_DEVICE = """
+import pathlib, sys
+import jax
+from dopi_jax.config import from_json
+from dopi_jax.training import restore_variables, frozen_variables
+run, new = map(pathlib.Path, sys.argv[1:])
+config = from_json((run / "config.json").read_text())
+assert jax.device_count() == 1
+variables, step = restore_variables(run, config)
+config.phase, config.depthpose = "flow", f"~/{run.name}"
+taught_by = frozen_variables(new, config)
+jax.tree.map(lambda a, b: (a == b).all() or sys.exit("they differ"), taught_by, variables)
+print(sorted(variables), step)
+"""
+
+
+def test_a_run_of_several_devices_is_evaluated_and_teaches_on_one(trained, tmp_path):
+    """Phase 2 names it from the home folder."""
+    assert jax.local_device_count() > 1
+    done = subprocess.run(
+        [sys.executable, "-c", ON_ONE_DEVICE, trained.workdir, tmp_path / "flow"],
+        env=os.environ | {"XLA_FLAGS": "", "HOME": str(trained.workdir.parent)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "['depth', 'pose'] 2\n"), done.stderr
+
+
+def test_the_workdir_may_be_in_the_home_folder(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = command("evaluate", "--task=depth", "--workdir=~/runs/x")
+    assert f"error: no run in {tmp_path}/runs/x: expected {tmp_path}/runs/x/config.json" in said.err
+
+
+def test_a_workdir_that_cannot_be_written_is_one_sentence(command, trained):
+    said = command("train", *trained.arguments, "--workdir=/proc/run")
+    assert said.status == 1
+    (sentence,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert sentence.startswith("error: /proc/run cannot be written (") and said.err.endswith(f"{sentence}\n")
+    assert "Traceback" not in said.err
+
+
 @pytest.mark.slow
 def test_the_papers_config_trains(command, toy, tiny_kitti, tmp_path):
     """The default, with its own choice of data."""

@@ -106,7 +106,7 @@ def a_file(folder):
         (a_file, "params, opt_state missing|Not a directory"),
         (lambda folder: shutil.rmtree(folder / "params"), "params missing"),
         (lambda folder: shutil.rmtree(folder / "opt_state"), "opt_state missing"),
-        (lambda folder: shutil.copytree(folder.with_name("2"), folder, dirs_exist_ok=True), "it is of step 2|other|read"),
+        (lambda folder: shutil.copytree(folder.with_name("2"), folder, dirs_exist_ok=True), "of step 2|other bytes|read"),
     ],
 )
 def test_what_is_wrong_is_said(run, state_at, capsys, damage, why):

@@ -1,10 +1,15 @@
 """Checkpoints: which are kept, and where and into what they can be restored."""
 
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from dopi_jax import config as config_lib
@@ -82,6 +87,32 @@ def test_a_state_moves_to_another_number_of_devices(four_devices, checkpoints, s
     np.testing.assert_array_equal(state.opt_state["momentum"], [7, 7, 7])
     assert jax.tree.map(lambda leaf: leaf.sharding, state) == jax.tree.map(lambda leaf: leaf.sharding, like)
     assert state.step.dtype == jnp.int32
+
+
+READ_ON_ONE_DEVICE = """
+import pathlib, sys
+import jax, numpy as np
+from dopi_jax.training.checkpoint_folder import CheckpointFolder
+assert jax.device_count() == 1
+items = CheckpointFolder(pathlib.Path(sys.argv[1])).read(7, {"params": {"w": np.zeros(3, np.float32)}})
+print(items["params"]["w"])
+"""
+
+
+def test_a_checkpoint_of_the_versions_before(four_devices, state_at, tmp_path):
+    """Orbax wrote arrays of the devices, and named these in it; there were no checksums."""
+    params = ocp.args.Composite(params=ocp.args.StandardSave(state_at(7).params))
+    with ocp.CheckpointManager(tmp_path, item_names=("params",)) as manager:
+        manager.save(7, args=params)
+    assert (tmp_path / "7/params/_sharding").exists()
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ON_ONE_DEVICE, tmp_path],
+        env=os.environ | {"XLA_FLAGS": ""},
+        cwd=pathlib.Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "[7. 7. 7.]\n"), done.stderr
 
 
 def test_a_state_of_another_shape_is_refused(checkpoints, state_at, weights):

@@ -1,6 +1,7 @@
 """What a run leaves to read."""
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 from dopi_jax.training import RunLog
+from dopi_jax.training.notes import Notes
 
 
 @pytest.fixture
@@ -62,6 +64,57 @@ def test_a_run_that_starts_anew_drops_all_lines(tmp_path, lines):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "train/loss": 1.0}\n')
     RunLog(tmp_path, steps=10).close()
     assert lines() == []
+
+
+def test_metrics_that_cannot_be_written_are_told_once_and_leave_no_half_line(tmp_path, lines, capsys, monkeypatch):
+    """A full disk takes some bytes of a line before it refuses the rest; later there is room again."""
+    log = RunLog(tmp_path, steps=10)
+    log.scalars(1, {"loss": 0.5})
+
+    class FullFile:
+        def __init__(self, file):
+            self.fileno = file.fileno
+
+        def write(self, content):
+            if len(content) > 8:
+                return os.write(self.fileno(), content[:8])
+            raise OSError(28, "No space left on device")
+
+    for owner in (log, log._events):
+        monkeypatch.setattr(owner, "_file", FullFile(owner._file))
+    log.scalars(2, {"loss": 0.5})
+    log.scalars(3, {"loss": 0.5})
+    monkeypatch.undo()
+    log.scalars(4, {"loss": 0.5})
+    log.close()
+    assert [line["step"] for line in lines()] == [1, 4]
+    assert [event.step for event in read_events(tmp_path) if event.HasField("summary")] == [1, 4]
+    assert capsys.readouterr().err.count("metrics cannot be written (No space left on device): training goes on") == 1
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_tensorboard_has_no_event_twice(tmp_path, start):
+    """Killed at step 4, without a checkpoint or with that of step 2; the last event is cut off."""
+    log = RunLog(tmp_path, steps=10)
+    for step in (1, 2, 3, 4):
+        log.scalars(step, {"loss": step})
+    log.close()
+    (file,) = tmp_path.glob("events.out.tfevents.*")
+    file.write_bytes(file.read_bytes()[:-5])
+    log = RunLog(tmp_path, steps=10, start_step=start)
+    for step in range(start + 1, 6):
+        log.scalars(step, {"loss": step})
+    log.close()
+    assert [event.step for event in read_events(tmp_path) if event.HasField("summary")] == [1, 2, 3, 4, 5]
+
+
+def test_a_warning_is_told_kept_and_in_tensorboard(tmp_path, capsys):
+    log = RunLog(tmp_path, steps=10)
+    log.warn(3, "the disparity is flat")
+    log.close()
+    assert "note: the disparity is flat\n" in capsys.readouterr().err
+    assert [note["note"] for note in Notes(tmp_path).last(5)] == ["the disparity is flat"]
+    assert [event.step for event in read_events(tmp_path) if event.HasField("summary")] == [3]
 
 
 def test_pictures_are_png_files_named_by_what_and_when(tmp_path):
