@@ -1,6 +1,8 @@
 """What the docs and README show: code runs and prints what stands below it, commands and their options exist."""
 
 import contextlib
+import functools
+import importlib
 import io
 import pathlib
 import re
@@ -40,6 +42,22 @@ def test_configs_fields_and_commands_exist(page):
         assert field in fields or field == "section.field", field
     for command in re.findall(r"^(?: {4}.*|.*\$ *)?(?:dopi-jax|python -m dopi_jax) ([a-z][a-z-]*)", text, re.MULTILINE):
         assert command in COMMANDS, command
+
+
+@functools.cache
+def help_of(command):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        importlib.import_module(COMMANDS[command][0]).main(["--help"])
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_options_of_commands_exist(page):
+    text = PAGES[page].replace("\\\n", " ")
+    for command, rest in re.findall(r"^ {4}(?:dopi-jax|python -m dopi_jax) ([a-z-]+)(.*)", text, re.MULTILINE):
+        if command not in ("train", "evaluate"):  # their flags are fields of a config
+            for option in re.findall(r" (--[a-z-]+)", rest):
+                assert re.search(rf"{option}\b", help_of(command)), (command, option)
 
 
 @pytest.mark.parametrize("page", sorted(PAGES))

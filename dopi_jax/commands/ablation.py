@@ -1,7 +1,7 @@
 """`python -m dopi_jax.commands.ablation`: the rows of the paper's Tables II and V, trained and tested on drawn streets.
 
-Every row is trained with every seed, on its streets; a row of phase 2 is taught by the full phase 1 of its seed. What is
-there already is not done again, so that seeds can be added, and what was interrupted goes on.
+Every row is trained with every seed, on that seed's streets; a row of phase 2 is taught by the full phase 1 of its seed.
+Existing results are kept, so seeds can be added later, and an interrupted run goes on.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS
 from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
 from dopi_jax.training.run_folder import hold
 
-_FIRST_SEED = 20  # of streets that chose nothing in this project
-# Beside the paper's rows of phase 1, its masks and none with what later methods do.
+_FIRST_SEED = 20  # streets that no decision in this project is based on
+# Phase 1 also with later methods' choices, with the paper's masks and without.
 _ROWS = {"depthpose": (*ABLATIONS, "basic,modern", "full,modern"), "flow": tuple(FLOW_ABLATIONS)}
 _TABLES = {"depthpose": "Table II", "flow": "Table V"}
 
@@ -44,10 +44,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -> None:
-    """Trains and tests what has not been yet, and prints and writes both tables.
+    """Trains and tests the rows that are missing, and prints and writes both tables.
 
     Args:
-      workdir: Where everything goes, a folder for each seed; the tables are ablation.txt and ablation.json.
+      workdir: Folder of the runs, with one folder a seed; the tables are ablation.txt and ablation.json.
       seeds: Of the streets and of the training.
       steps: Of each training; None for what the demo's configs say.
 

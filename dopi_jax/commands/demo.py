@@ -1,7 +1,7 @@
 """`make demo`: draws streets, trains both phases on them, measures them on unseen streets, and writes a report.
 
-Every stage leaves its result in the demo's folder and is skipped when it is there, and training goes on where it stopped: a
-demo that was interrupted is started again by the same command.
+Every stage writes its result into the demo's folder and is skipped if it is there, and training resumes: after an
+interruption the same command goes on.
 """
 
 import pathlib
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(workdir: pathlib.Path, seed: int, steps: int | None = None) -> None:
-    """Does all stages that have not been done yet.
+    """Runs all stages that are not done yet.
 
     Args:
       workdir: The demo's folder.

@@ -12,7 +12,7 @@ from dopi_jax.commands.tasks import TASKS
 from dopi_jax.errors import UserError
 from dopi_jax.training.trained import check_same_run
 
-_RUN_OF_TASK = {"flow": "kitti_flow"}  # where another than the default config's is meant
+_RUN_OF_TASK = {"flow": "kitti_flow"}  # the default run of a task, where it is not that of the default config
 _TASK = flags.DEFINE_string("task", None, f"What to measure: {', '.join(TASKS)}.")
 _SUBMISSION = flags.DEFINE_bool("write-submission", False, "With --task flow: write the KITTI server's folder instead.")
 _SAVE = flags.DEFINE_bool("save-predictions", False, "With --task depth or flow: write every map as a 16-bit PNG.")
@@ -21,10 +21,10 @@ _CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "Which checkpoint: best 
 
 
 def main() -> None:
-    """Evaluates what the flags say.
+    """Evaluates the run or model that the flags name, by their task.
 
-    The run's own stored config is used; of the command's, only overrides count. A config file that is named must agree
-    with the run about the networks.
+    The run's stored config is used, with the command's overrides. A config file that is named must describe the run's
+    networks.
     """
     if _TASK.value not in TASKS:
         raise UserError(f"--task is {_TASK.value!r}: expected one of {', '.join(TASKS)}")
@@ -43,7 +43,7 @@ def main() -> None:
         check_same_run(workdir, config)
     command_flags.use_compilation_cache()
     command_flags.tell_warnings_as_notes()
-    on_street = _TASK.value == "occlusion"  # which needs no data set, and says something before anything is trained
+    on_street = _TASK.value == "occlusion"  # needs no data set, and works without a trained run
     if _MODEL.value:
         run = EvaluationRun.of_model(_MODEL.value, workdir, command_flags.overrides(), needs_data=not on_street)
     elif on_street and not (workdir / "config.json").exists():

@@ -16,7 +16,7 @@ from dopi_jax.picture_files import write_depth_map
 
 _PROTOCOLS = ("cc", "monodepth2")
 _PICTURES = 6
-_TRAINING_FRAMES = 300  # at most, spread evenly, that the training median is made of
+_TRAINING_FRAMES = 300  # at most, evenly spread, for the training median
 
 
 def evaluate(run: EvaluationRun) -> None:
@@ -93,7 +93,7 @@ def evaluate(run: EvaluationRun) -> None:
 def _improved(
     run: EvaluationRun, images: list[EvaluationImage], candidates: dict[str, list[np.ndarray]]
 ) -> dict[str, dict[str, float]]:
-    """The mean metrics by improved depth maps, without a crop as is usual with these; {} where none is at hand."""
+    """Mean metrics by KITTI's improved depth maps, without a crop as is usual with them; {} if there are none."""
     files = [improved_depth.improved_depth_file(image, *run.roots) for image in images]
     left_out = LeftOut()
     found = [i for i, file in enumerate(files) if file is not None]
@@ -127,7 +127,7 @@ def _name(run: EvaluationRun, image: EvaluationImage) -> str:
 
 
 def _error_map(truth: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """The error at the pixels of the depth map that laser points fall into."""
+    """The error of depth at the pixels that have a laser point."""
     shape = depth.shape
     coarse = np.zeros(shape)
     row, column = np.nonzero(truth)
@@ -136,12 +136,12 @@ def _error_map(truth: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _training_median(run: EvaluationRun) -> dict[str, np.ndarray]:
-    """The median depth per pixel of frames that were trained on, as far as they and their laser scans are at hand."""
+    """The median depth per pixel of the training frames that are at hand with laser scans."""
     images = []
     for selection in run.config.data.train:
         try:
             sequences = select_sequences(run.roots, selection)
-        except UserError:  # evaluated on a machine that has the test frames alone
+        except UserError:  # only the test frames are at hand
             continue
         images += with_ground_truth(frame for sequence in sequences for frame in sequence.frames)
     if not images:

@@ -1,7 +1,7 @@
 """Optical flow on KITTI 2015 and 2012, beside the paper's Tables IV and V, and flow maps for the KITTI server.
 
-A run of phase 1 has no flow network: what is measured then is the rigid flow of its depth and motion. A run of phase 2 holds
-the depth and pose networks that taught it, unless nothing did (`:basic`).
+A run of phase 1 has no flow network: the rigid flow of its depth and pose networks is measured instead. A run of phase 2
+also holds the depth and pose networks that taught it, except for `:basic`.
 """
 
 import pathlib
@@ -33,7 +33,7 @@ _RIGID = "dopi_jax, rigid flow"
 _COMPOSITE = "dopi_jax, composite"
 _BASELINE = "no motion"
 _PICTURES = 6
-_LISTED = 20  # pairs, of which a table shows each one
+_LISTED = 20  # up to so many pairs, a table lists each
 
 
 def evaluate(run: EvaluationRun) -> None:
@@ -55,7 +55,7 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
       predict_rigid: Depth and pose networks; None if the run has none.
 
     Raises:
-      UserError: No scene is at hand, a frame or a calibration of one is missing or wrong, or the true flow of all.
+      UserError: There is no scene, a frame or a calibration is missing or wrong, or no true flow can be read.
     """
     scenes = kitti_flow.training_scenes(run.roots)
     left_out = LeftOut()

@@ -1,6 +1,6 @@
 """Occlusion masks on the procedural street, whose visibility is known from casting rays: the paper's masks and other rules.
 
-True depth shows what a rule can do; the depth, motion and flow of a run show what is left of it with what was learnt.
+True depth shows what a rule can reach; a run's depth, motion and flow show what it reaches with learnt ones.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from dopi_jax.models import learned_intrinsics
 from dopi_jax.synthetic import OUT_OF_VIEW, VISIBLE, PairTruth, Street
 from dopi_jax.trained_model import Model
 
-_FIRST_SEED = 9000  # of streets that nothing is trained on and nothing was chosen by
+_FIRST_SEED = 9000  # streets that are never trained on, and that no decision is based on
 _STREETS = 12
 _TARGET = 8  # of the frames of a street
 _DIRECTIONS = {"forward": 1, "backward": -1}  # of driving, from the target to the source
@@ -32,12 +32,12 @@ _FORWARD_BACKWARD, _RANGE_MAP = "forward-backward flow", "range map of the flow"
 _ORDER = ["edge", "overlap", "blank", _PAPER, _TOLERANT, COMPARISON, _INCONSISTENCY, _FORWARD_BACKWARD, _RANGE_MAP]
 
 Masks = Mapping[str, np.ndarray]
-"""What each rule calls not visible, boolean [H, W], by its name."""
+"""Pixels that each rule calls not visible, boolean [H, W], by the name of the rule."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Views:
-    """What is known, or believed, of one pair of frames.
+    """Depth, motion and flow of one pair of frames, true or learnt.
 
     Attributes:
       target_depth: [H, W].
@@ -57,7 +57,7 @@ class _Views:
 
 
 def evaluate(run: EvaluationRun) -> None:
-    """Prints and writes precision, recall and F1 of what is called not visible.
+    """Prints and writes precision, recall and F1 of the pixels that each rule calls not visible.
 
     Args:
       run: The run; one without trained networks gives the rows of true depth alone.
@@ -107,7 +107,7 @@ def _true_views(street: Street, step: int, truth: PairTruth) -> _Views:
 
 
 def _learned_views(model: Model, images: Mapping[int, np.ndarray], K: np.ndarray, step: int) -> _Views:
-    """What a model says of the pair, from five frames of which the target is the middle one."""
+    """A model's prediction for the pair, from five frames of which the target is the middle one."""
     found = model(np.stack([images[frame] for frame in sorted(images)]), K)
     target, source = len(images) // 2, len(images) // 2 + step
     depths, pose, flows = (None, None), None, (None, None)
@@ -158,7 +158,7 @@ def _rules(views: _Views) -> Masks:
 
 
 def _compare(truth: PairTruth, hidden: np.ndarray) -> dict[str, dict]:
-    """Over the whole image, and inside: without what leaves the image. What moves by itself is no subject of geometry."""
+    """Metrics over the whole image, and over the pixels that stay inside it. Moving objects are left out."""
     static = ~truth.moving
     inside = static & (truth.visibility != OUT_OF_VIEW)
     not_visible = truth.visibility != VISIBLE

@@ -28,13 +28,13 @@ _FRAME_RATE = 10.0  # Hz, about that of all KITTI recordings
 
 
 class _Snippets(NamedTuple):
-    """The snippets of one length of a sequence: an entry a snippet.
+    """Errors of all snippets of one length in a sequence, one entry a snippet.
 
     Attributes:
       first_frames: Number of the first frame.
       ate: In metres.
       rotation: Error in radians.
-      scale: That the ATE multiplied the prediction by.
+      scale: Factor on the prediction that the ATE found.
       straight_ate: ATE of going straight ahead.
       straight_rotation: Its rotation error.
     """
@@ -56,7 +56,7 @@ def evaluate(run: EvaluationRun) -> None:
       run: The run; `config.data.pose_test` names the sequences.
 
     Raises:
-      UserError: The run has no pose network, or of none of the sequences frames and true poses can be read.
+      UserError: The run has no pose network, or no sequence has frames and true poses that can be read.
     """
     run.require("pose")
     snippets: dict[int, dict[str, _Snippets]] = {length: {} for length in _LENGTHS}
@@ -232,7 +232,7 @@ def _write_trajectory(run: EvaluationRun, sequence: Sequence, truth: np.ndarray,
 
 
 def _times(run: EvaluationRun, sequence: Sequence) -> np.ndarray:
-    """In seconds, of each frame: those of times.txt, else by the usual frame rate."""
+    """Times of all frames in seconds: those of times.txt, else by the usual frame rate."""
     times = kitti_odometry.read_times(sequence.origin[1], *run.roots)
     if times is not None and len(times) > max(sequence.numbers):
         return times[list(sequence.numbers)]

@@ -28,7 +28,7 @@ class EvaluationRun:
       workdir: The run's folder.
       variables: The networks' variables, as `dopi_jax.predict` takes them; {} if nothing has been trained.
       step: The step they were saved at.
-      saves_predictions: Whether tasks write what the networks say of every image, too.
+      saves_predictions: Whether tasks also write the prediction of every image.
     """
 
     config: Config
@@ -95,7 +95,7 @@ class EvaluationRun:
 
     @property
     def data_name(self) -> str:
-        """What the data are of, for tables: KITTI, or streets that were drawn in its layouts."""
+        """Name of the data for tables: KITTI, or drawn streets in its layouts."""
         drawn = any((root / layout / MARKER).is_file() for root in self.roots for layout in LAYOUT_NAMES)
         return evaluation.DRAWN_STREETS if drawn else evaluation.KITTI
 

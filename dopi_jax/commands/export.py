@@ -1,4 +1,4 @@
-"""`dopi-jax export`: a run's best networks as one file of ours, or as programs for other software."""
+"""`dopi-jax export`: a run's best networks as one model file, or as programs for other runtimes."""
 
 import argparse
 import pathlib
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     if options.format != "npz":
         _write_programs(options, config, variables)
         return
-    # Where the data lay, and whatever else names a place of this machine, means nothing elsewhere.
+    # Paths of this machine mean nothing elsewhere.
     config.data.root = config.init_from = config.depthpose = ""
     write_model(options.out, config, variables, step)
     print(f"{', '.join(variables)} of step {step}, {options.out.stat().st_size / 2**20:.1f} MiB in {options.out}")

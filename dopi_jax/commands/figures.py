@@ -1,4 +1,4 @@
-"""`dopi-jax figures`: the paper's qualitative figures from one's own runs."""
+"""`dopi-jax figures`: the paper's qualitative figures from your own runs."""
 
 import argparse
 import pathlib

@@ -1,4 +1,4 @@
-"""`dopi-jax import-torch`: PyTorch checkpoints of the authors' and of Competitive Collaboration's code, as runs of ours."""
+"""`dopi-jax import-torch`: PyTorch checkpoints of the authors' and of Competitive Collaboration's code, as runs."""
 
 import argparse
 import pathlib
@@ -19,7 +19,7 @@ _EXAMPLE = """\
   python evaluate.py --task depth --workdir runs/imported/depthpose
   dopi-jax import-torch disp_model.pth.tar --out depth.npz
 """
-# A part of a tensor's name that one network alone has.
+# Part of a tensor's name that only one network has.
 _MARKS = {"depth": "predict_disp", "pose": "pose_pred", "flow": "decoder_fwd"}
 _VARIANTS = {"authors": "full,released", "cc": "full"}
 
@@ -85,7 +85,7 @@ def _read(path: pathlib.Path) -> tuple[str, dict[str, Any]]:
         variables = convert(tensors, found[0])
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    # Back2Future's decoders of occlusion, which neither the paper nor its code trains.
+    # Back2Future's occlusion decoders, which neither the paper nor its code trains.
     for level in variables["params"].values():
         level.pop("occlusion", None)
     return found[0], variables

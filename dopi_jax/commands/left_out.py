@@ -1,4 +1,4 @@
-"""Ground truth that cannot be read: it is named, left out and counted, and costs no other item its result."""
+"""Ground truth that cannot be read is named, left out and counted; all other items are evaluated."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ Truth = TypeVar("Truth")
 
 
 class LeftOut:
-    """What is left out of an evaluation.
+    """The items that are left out of an evaluation.
 
     Attributes:
       reasons: why, one sentence for each item.
@@ -25,11 +25,11 @@ class LeftOut:
         self.reasons: list[str] = []
 
     def readable(self, items: Iterable[Item], read: Callable[[Item], Truth]) -> Iterator[tuple[Item, Truth]]:
-        """Yields the items that can be read with what is read, and keeps why the others cannot.
+        """Yields the readable items with their ground truth, and keeps the reasons why others are not readable.
 
         Args:
           items: What is to be evaluated.
-          read: Returns what an item is compared with; raises a `UserError` if there is none.
+          read: Returns the ground truth of an item; raises a `UserError` if there is none.
         """
         for item in items:
             try:
@@ -59,7 +59,7 @@ def depth_truth(image: EvaluationImage) -> np.ndarray:
     """Returns the true depth [H, W] of a frame in metres, 0 where there is none.
 
     Raises:
-      UserError: It cannot be read, or has nothing to be evaluated.
+      UserError: It cannot be read, or has no pixel to evaluate.
     """
     truth = image.ground_truth()
     try:

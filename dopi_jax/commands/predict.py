@@ -35,10 +35,10 @@ _EXAMPLE = """\
   python -m dopi_jax predict photo.jpg --out runs/photo
   python -m dopi_jax predict kitti_odometry:03[:200] --source DATA --out runs/03 --camera-height 1.65
 """
-_FIRST_FRAMES = 8  # tell the scale and the range of colours
+_FIRST_FRAMES = 8  # give the scale and the range of colours
 _MEDIAN_DEPTH = 10.0  # units, where no scale in metres is known
 _FLOW_FRAMES = 60
-_CLOUD_FRAMES = 24  # at most give points
+_CLOUD_FRAMES = 24  # so many frames at most give points
 _FILES = {
     "index.html": "this page",
     "depth/": f"depth, PNG of 16 bits: value / {DEPTH_STEPS} is the depth, 0 is none",
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 class Scale(NamedTuple):
-    """What depth and translation are multiplied by, and why."""
+    """Factor on depth and translation, and what it is based on."""
 
     factor: float
     rests_on: str
@@ -212,7 +212,7 @@ def _check_out(out: pathlib.Path) -> None:
 
 
 def parser() -> ArgumentParser:
-    """Returns what reads the command line."""
+    """Returns the parser of the command line."""
     made = ArgumentParser(
         "python -m dopi_jax predict",
         description="Writes depth, motion and optical flow of frames, as files and as a page to look at.",

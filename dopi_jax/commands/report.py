@@ -1,4 +1,4 @@
-"""A report of a run as one HTML file that needs nothing else: numbers, curves and pictures."""
+"""A report of a run as one self-contained HTML file: numbers, curves and pictures."""
 
 import base64
 import html
@@ -58,7 +58,7 @@ def write_report(workdir: pathlib.Path, evaluated: EvaluationRun, runs: Mapping[
 
 
 def summary_table(results: pathlib.Path) -> str:
-    """Returns what was reached beside what must be beaten, in one table.
+    """Returns the results beside their baselines, in one table.
 
     Args:
       results: The folder evaluation/ of a run, with the results of all tasks.

@@ -1,4 +1,4 @@
-"""Drawn streets and what is trained on them, for the demo and the ablations; what has been done is not done again."""
+"""Drawn streets and runs that are trained on them, for the demo and the ablations; existing ones are kept."""
 
 import pathlib
 import sys
@@ -57,7 +57,7 @@ def train_phase(
     steps: int | None = None,
     depthpose: pathlib.Path | None = None,
 ) -> EvaluationRun:
-    """Trains a phase on drawn streets, as its config in `CONFIGS` says, as far as it has not been trained yet.
+    """Trains a phase on drawn streets by its config in `CONFIGS`; a finished run is kept, an interrupted one resumed.
 
     Args:
       phase: "depthpose" or "flow".
@@ -90,5 +90,5 @@ def train_phase(
 
 
 def say(what: str) -> None:
-    """Tells on stderr what begins."""
+    """Prints on stderr which stage begins."""
     print(f"-- {what}", file=sys.stderr)

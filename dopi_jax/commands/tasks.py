@@ -1,4 +1,4 @@
-"""What can be measured of a run."""
+"""The tasks of `evaluate.py`."""
 
 from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_occlusion, evaluate_pose
 
@@ -8,4 +8,4 @@ TASKS = {
     "flow": evaluate_flow.evaluate,
     "occlusion": evaluate_occlusion.evaluate,
 }
-"""By name, what prints and writes the metrics of an `EvaluationRun`."""
+"""By name, the function that prints and writes the metrics of an `EvaluationRun`."""

@@ -1,4 +1,4 @@
-"""`python train.py --config configs/NAME.py`: data and networks of a config, into a run's folder."""
+"""`python train.py --config configs/NAME.py`: trains the networks of a config into a run's folder."""
 
 import pathlib
 import sys
@@ -34,7 +34,7 @@ Roots = tuple[pathlib.Path, ...]
 
 
 def main() -> None:
-    """Trains what the flags say."""
+    """Trains the config that the flags name."""
     config = command_flags.config()
     workdir = command_flags.workdir()
     command_flags.use_compilation_cache()
@@ -129,7 +129,7 @@ def _watch(config: Config, roots: Roots, validation: list[Sequence]) -> DepthPos
 
 
 def _sequences(config: Config, roots: Roots, selections: tuple[str, ...], for_training: bool = False) -> list[Sequence]:
-    """All that is at hand of the selections; of a split, such as one's own videos, nothing need be there."""
+    """The sequences of all selections; a split of which nothing is at hand is left out with a note."""
     data = config.data
     footage = Footage("" if data.learns_focal_length else data.intrinsics, data.field_of_view, data.stride)
     sequences, empty = [], []

@@ -1,4 +1,4 @@
-"""`dopi-jax video`: one's own video in one command: a look at it, some minutes of training, and a prediction."""
+"""`dopi-jax video`: your own video in one command: a report, some minutes of training, and a prediction."""
 
 import argparse
 import dataclasses
@@ -31,13 +31,13 @@ _EXAMPLE = """\
 """
 _CONFIG = "video_depthpose"
 _FEWEST_FRAMES = 30
-_TIMED_STEPS = 20  # tell how many fit into the minutes
+_TIMED_STEPS = 20  # measure how many steps fit into the minutes
 _FEWEST_STEPS = 2 * _TIMED_STEPS
 _MEASURES = {
     "photometric": "photometric error",
     "matched_depth_error": "log depth's difference to that of followed corners",
 }
-_COMPARED = 4  # frames in the picture of both
+_COMPARED = 4  # frames in before_after.png
 _WIDTH = 480  # pixels of each
 
 
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> None:
     camera = [f"--intrinsics={options.intrinsics}"] if options.intrinsics else []
     camera += [f"--field-of-view={options.field_of_view}"] if options.field_of_view else []
     if helped and "flow" in model.variables:
-        # Depth and motion are the trained ones; flow looks at them, and its own network is not trained.
+        # Depth and motion are those just trained; the flow network, which uses them, is the original one.
         networks = {**trained.variables, "flow": model.variables["flow"]}
         merged = dataclasses.replace(trained.config, flow_loss=model.config.flow_loss, prediction=model.config.prediction)
         write_model(options.out / "model.npz", merged, networks, trained.step)
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _compare(path: pathlib.Path, seen: Input, before: Model, after: Model) -> None:
-    """Draws some frames, and their depth by the networks of before and by those trained on."""
+    """Draws some frames with their depth before and after training."""
     rows = []
     for index in np.linspace(0, len(seen.frames) - 1, _COMPARED).astype(int):
         frame = read_image(seen.frames[index], stored_size=seen.size)
@@ -129,7 +129,7 @@ def _watch(config: Config) -> DepthPoseWatch:
     for selection in config.data.validation:
         try:
             held_out += select_sequences(roots, selection, footage=footage)
-        except UserError:  # of images and videos there is one
+        except UserError:  # the input is either images or video
             continue
     if not held_out:
         raise UserError(f"{config.data.root} has no frames to hold out: expected a longer video, without cuts near its end")
@@ -137,7 +137,7 @@ def _watch(config: Config) -> DepthPoseWatch:
 
 
 def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
-    """Trains, or goes on; the first steps tell how many there is time for."""
+    """Trains or resumes; the first steps measure how many fit into the time."""
     plan = workdir / "plan.json"
     if not plan.is_file():
         config.train.steps = _TIMED_STEPS

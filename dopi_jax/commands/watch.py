@@ -1,4 +1,4 @@
-"""How a run in training is looked at: validation metrics and pictures of each phase."""
+"""Validation metrics and pictures of a run in training, for each phase."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +26,10 @@ Item, Read = TypeVar("Item"), TypeVar("Read")
 
 
 class DepthPoseWatch:
-    """Looks at a state of phase 1 through the validation snippets."""
+    """Validates phase 1 on the validation snippets."""
 
     def __init__(self, config: Config, sequences: Sequence[FrameSequence]):
-        """Reads the laser scans that some of the snippets have; those that cannot be read are told and left out.
+        """Reads the laser scans that some of the snippets have; unreadable ones are left out with a note.
 
         Args:
           config: The experiment.
@@ -60,7 +60,7 @@ class DepthPoseWatch:
         return self.validate_variables(_variables(state))
 
     def validate_variables(self, variables: dict) -> dict[str, float]:
-        """Returns the same of trained networks."""
+        """Returns what `validate` does, for the variables of trained networks."""
         means = _mean_scalars(self._view(variables, batch) for batch in _batches(self._config, self._sequences))
         return means | self._depth_metrics(variables)
 
@@ -81,10 +81,10 @@ class DepthPoseWatch:
 
 
 class FlowWatch:
-    """Looks at a state of phase 2 through the validation snippets, and the pairs with true flow where they are at hand."""
+    """Validates phase 2 on the validation snippets, and on pairs with true flow where they are at hand."""
 
     def __init__(self, config: Config, sequences: Sequence[FrameSequence], scenes: Sequence[kitti_flow.FlowScene]):
-        """Reads the pairs with true flow; those that cannot be read are told and left out.
+        """Reads the pairs with true flow; unreadable ones are left out with a note.
 
         Args:
           config: The experiment.
@@ -144,7 +144,7 @@ def _frame(config: Config, path: pathlib.Path) -> np.ndarray:
 
 
 def _read(config: Config, items: Sequence[Item], metric: str, read: Callable[[Item], Read]) -> list[Read]:
-    """What `read` gives of the items that have readable ground truth; at least one if `metric` is to choose the best.
+    """Ground truth by `read`, of the items for which it can be read; at least one if `metric` chooses the best checkpoint.
 
     It is read once and kept: a file that is damaged or removed later must not end the training.
     """

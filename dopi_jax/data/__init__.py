@@ -8,10 +8,10 @@
     sources/                             where frames come from, a module each, and the table of them
     selection                            config text -> sequences            <- sources
     velodyne · improved_depth            laser scans, or several and stereo, as ground-truth depth
-    inputs                               what a user points `predict` at
+    inputs                               the inputs that `predict` takes
     preflight                            the report on one's own footage before training
     prepare                              frames of any source -> one set that trains anywhere
-    order · reader                       which snippet is due when, and its frames
+    order · reader                       the order of snippets, and reading their frames
     tf_loader · grain_loader             samples -> batches; tf_loader is the only module that imports TensorFlow
     pipeline                             sequences -> batches                <- everything above
 

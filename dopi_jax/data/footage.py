@@ -1,4 +1,4 @@
-"""One's own footage as sequences: the options, the camera's intrinsics from whatever tells of them, shots and stride."""
+"""Own footage as sequences: options, the camera's intrinsics from the first source that has them, shots and stride."""
 
 import dataclasses
 import pathlib

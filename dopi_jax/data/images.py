@@ -1,4 +1,4 @@
-"""Read one frame, with Pillow, as the lineage of this method does."""
+"""Reading frames with Pillow, as the published code does."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 class Openable(Protocol):
-    """What opens like a `pathlib.Path`, and names itself in messages by `str()`."""
+    """Anything that opens like a `pathlib.Path`; `str()` gives its name for messages."""
 
     def open(self, mode: str) -> IO[bytes]:
         """Opens it; mode is "rb"."""
@@ -89,7 +89,7 @@ def image_size(source: Source) -> tuple[int, int]:
 
 
 def require_size(source: Source, size: tuple[int, int]) -> None:
-    """Refuses a frame of another size than the other frames of its sequence, for all of which one camera stands.
+    """Refuses a frame of another size than the rest of its sequence, which has one camera for all frames.
 
     Args:
       source: an image file.
@@ -103,7 +103,7 @@ def require_size(source: Source, size: tuple[int, int]) -> None:
 
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[Image.Image]:
-    """The image, of which only the header has been read; told as a UserError if it, or what is done with it, fails."""
+    """Opens an image and reads its header; an error there or inside the context becomes a `UserError`."""
     opener = pathlib.Path(source) if isinstance(source, str | os.PathLike) else source
     try:
         with opener.open("rb") as file, Image.open(file) as stored:

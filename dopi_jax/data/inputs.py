@@ -1,4 +1,4 @@
-"""What a user points `predict` at: an image, a folder of images, a video, a sequence of KITTI; frames and camera of each."""
+"""The inputs of `predict`: an image, a folder of images, a video, a sequence of KITTI; frames and camera of each."""
 
 import dataclasses
 import pathlib

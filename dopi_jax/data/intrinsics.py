@@ -1,7 +1,7 @@
 """Intrinsics as numbers: what makes them a camera, and what they are for frames that are stored with another size.
 
-Whoever saves disk by storing frames smaller leaves the calibration as it was downloaded. Where the size that it belongs to
-is known, its camera is scaled to the frames.
+Frames are often stored smaller than the calibrated images, beside the original calibration file. Where the calibrated size
+is known, the intrinsics are scaled to the frames.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ _TOLERANCE = 0.02  # of the aspect: 1242x375 pixels are resized to 832x256 and t
 
 
 def check_intrinsics(intrinsics: np.ndarray, where: str, size: tuple[int, int] | None = None) -> None:
-    """Refuses what is no camera.
+    """Checks that a matrix is a valid camera.
 
     Args:
       intrinsics: [3, 3] in pixels.
@@ -110,7 +110,7 @@ def is_scaled(calibrated: tuple[int, int], stored: tuple[int, int], path: pathli
 def scale_rows(intrinsics: np.ndarray, zoom_y: float, zoom_x: float) -> np.ndarray:
     """Returns the intrinsics of an image resized by the two factors, float64 [3, 3].
 
-    The lineage of this method scales the whole rows, principal point included; so do we, for comparable numbers.
+    Whole rows are scaled, principal point included, as in SfMLearner and CC, so that numbers are comparable.
     """
     return np.diag([zoom_x, zoom_y, 1.0]) @ intrinsics
 

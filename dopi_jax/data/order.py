@@ -1,4 +1,4 @@
-"""In which order a training sees its snippets: a function of the seed and the step, whatever reads them."""
+"""The order of the training snippets: a function of the seed and the step, not of the loader."""
 
 import functools
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class ShuffledOrder:
-    """An order of snippets without end: every epoch is a permutation of its own."""
+    """An endless order of snippets: every epoch is another permutation."""
 
     def __init__(self, count: int, seed: int):
         """Sets up the order.
@@ -21,7 +21,7 @@ class ShuffledOrder:
         self._epoch = functools.lru_cache(maxsize=4)(self._permutation)
 
     def candidates(self, global_index: int) -> np.ndarray:
-        """Returns the snippet that is due, then those that stand in for it where it cannot be read.
+        """Returns the snippet at a place of the order, then those that replace it if it cannot be read.
 
         Args:
           global_index: How many samples came before this one in the whole training.

@@ -1,12 +1,11 @@
 """Sequences -> batches.
 
 The batch of step k is a function of (sequences, size, batch size, seed, k) alone, and nothing is remembered between steps: a
-run that starts at step k sees what an uninterrupted run would have seen. Which loader reads the samples changes nothing but
-the speed.
+run that starts at step k sees what an uninterrupted run would have seen. The choice of the loader changes only the speed.
 
 A batch is a dict of numpy arrays: `frames` uint8 [B, 3, H, W, 3] at (t-1, t, t+1), `intrinsics` float32 [B, 3, 3] in pixels
 of these frames, `index` uint32 [B], the samples' global indices, and, if asked for, `matches` float32 [B, 2, N, 4], corners
-of the target and where they are in t-1 and t+1, (x, y, x, y) in pixels. `dopi_jax.augment` makes of it what networks take.
+of the target and where they are in t-1 and t+1, (x, y, x, y) in pixels. `dopi_jax.augment` makes the networks' input.
 """
 
 import importlib.util
@@ -121,7 +120,7 @@ def validation_batches(
     chosen = np.arange(len(snippets))
     if at_most is not None and at_most * batch_size < len(snippets):
         chosen = np.arange(at_most * batch_size) * len(snippets) // (at_most * batch_size)
-    # Training goes on whatever is wrong with what it is measured on.
+    # Unreadable validation frames must not end the training.
     reader = SnippetReader(snippets, size, GivenOrder(chosen), matches=matches, max_bad_frames=1.0)
     return _load(sequences, reader, range(len(chosen)), batch_size, reader.sample)
 

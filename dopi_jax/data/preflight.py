@@ -20,8 +20,8 @@ from dopi_jax.data.recording import Recording
 from dopi_jax.data.snippets import Sequence, count_snippets
 from dopi_jax.data.survey import LEAST_MOTION, STATIC_MOTION
 
-FEWEST_SNIPPETS = 30  # that anything can be learnt from
-FEW_SNIPPETS = 200  # that are known by heart within minutes
+FEWEST_SNIPPETS = 30  # fewer are an error
+FEW_SNIPPETS = 200  # fewer are overfitted within minutes
 
 _STATIC_SHARE = 0.3  # of the pairs, from which on it is said
 _ALL_STATIC = 0.9
@@ -33,7 +33,7 @@ _LISTED = 8  # frame numbers in a line
 
 @dataclasses.dataclass(frozen=True)
 class Preflight:
-    """What is to be said of one recording before training.
+    """The report on one recording before training.
 
     Attributes:
       recording: its camera and what its pictures show.
@@ -92,7 +92,7 @@ def check_footage(
     Args:
       sequences: from the sources images and video.
       size: (height, width) to train at, in pixels.
-      learns_focal_length: whether the intrinsics are but a start, so that a guess is no reason to warn.
+      learns_focal_length: whether the intrinsics are only a start, so that a guess needs no warning.
     """
     shots: dict[tuple, list[Sequence]] = {}
     for sequence in sequences:
@@ -135,7 +135,7 @@ def _failures(recording: Recording, snippets: int) -> Iterator[str]:
     elif survey.parallax <= _NO_PARALLAX:
         yield (
             "near and far things move alike (no parallax): the camera only turns or zooms, or all that it sees is one "
-            "plane, such as a wall; both tell nothing of depth: use footage of a camera that moves to another place"
+            "plane, such as a wall; neither shows depth: use footage of a camera that moves to another place"
         )
 
 
@@ -143,11 +143,11 @@ def _warnings(recording: Recording, snippets: int, image_size: tuple[int, int], 
     survey = recording.survey
     if recording.calibration.guessed:
         yield (
-            "the intrinsics are a guess: as far as they are wrong, the scale of depth against the sideways distance and the "
-            f"rotation are, too; {HOW_TO_GIVE}"
+            "the intrinsics are a guess: if they are wrong, sideways distances are out of proportion to depth, and "
+            f"rotations are wrong; {HOW_TO_GIVE}"
         )
     if FEWEST_SNIPPETS <= snippets < FEW_SNIPPETS:
-        yield f"{snippets} snippets are few and soon known by heart: add footage of the same camera, or stop early"
+        yield f"{snippets} snippets are few and soon overfitted: add footage of the same camera, or stop early"
     if _STATIC_SHARE <= _static_share(recording) < _ALL_STATIC:
         yield (
             f"the camera stands still in {_static_share(recording):.0%} of the pairs, from which nothing is learnt: cut "

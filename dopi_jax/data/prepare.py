@@ -1,6 +1,6 @@
 """Reads selected frames once, resizes them, and packs them into a set that trains anywhere (`sources/prepared.py` reads it).
 
-Work lies in OUT.partial until all of it is done: first every frame as a file of its own, by several threads, then the data
+Unfinished work is in OUT.partial: first every frame as a file of its own, by several threads, then the data
 set made of these files. Started again with the same request, it goes on with the frames that are missing.
 """
 

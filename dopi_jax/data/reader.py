@@ -1,4 +1,4 @@
-"""Snippets by index as arrays; a frame that cannot be read costs its snippets, not the training."""
+"""Snippets by index as arrays; a frame that cannot be read removes its snippets, and does not end the training."""
 
 import itertools
 import threading
@@ -23,7 +23,7 @@ _THREADS = 16  # decoding leaves Python's lock, and files of a network drive com
 
 
 class ResidentFrames(NamedTuple):
-    """All frames of a training in memory, with which a batch is no more than indices.
+    """All frames of a training in memory, so that a batch is only indices.
 
     Attributes:
       frames: uint8 [N, H, W, 3].
@@ -94,7 +94,7 @@ class SnippetReader:
           `matches` float32 [2, N, 4] of the target with t-1 and t+1, as `tracking.matches_around` returns them.
 
         Raises:
-          UserError: More frames are unreadable than may be, or no snippet is whole.
+          UserError: More frames are unreadable than allowed, or no snippet can be read.
         """
         for index in self._order.candidates(global_index):
             snippet = self._snippets[index]
@@ -125,7 +125,7 @@ class SnippetReader:
         """Reads every frame once, with a progress bar.
 
         Raises:
-          UserError: More frames are unreadable than may be.
+          UserError: More frames are unreadable than allowed.
         """
         snippet_of = {frame: snippet for snippet in self._snippets for frame in snippet.frames}
         frames = np.zeros((len(self._frames), *self._size, 3), np.uint8)

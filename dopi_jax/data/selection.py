@@ -39,7 +39,7 @@ _SELECTION = re.compile(r"(\w+):([^\[\]:]+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?")
 
 
 def find_data_roots(root: str = "", option: str = "--config.data.root") -> tuple[pathlib.Path, ...]:
-    """Returns the places that data lie in.
+    """Returns the data roots.
 
     Args:
       root: the config's data.root, several separated by commas; if empty, the environment variable DOPI_DATA is used.

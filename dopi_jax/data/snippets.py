@@ -121,7 +121,7 @@ class Sequence:
 
 
 def _resized_intrinsics(of: Snippet | Sequence, size: tuple[int, int]) -> np.ndarray:
-    # Rows are left out at the bottom, which moves no pixel: only the zoom knows of it.
+    # Rows are cut at the bottom, which moves no pixel: only the zoom depends on it.
     return scale_rows(of.intrinsics, size[0] / (of.kept_rows * of.image_size[0]), size[1] / of.image_size[1])
 
 

@@ -6,7 +6,7 @@ of the 8,044 such frames is that of Zhou et al. (2017). Both are stored in `list
 "0-6:3,9" is 0, 3, 6, 9.
 
 The folds of training and validation drives in the paper came from a random draw in the order of a directory listing
-and cannot be had again. Here a drive validates if the CRC-32 of its name is a multiple of 10: about one in ten, the
+and cannot be reproduced. Here a drive validates if the CRC-32 of its name is a multiple of 10: about one in ten, the
 same ones on every machine, and independent of which other drives are at hand.
 """
 

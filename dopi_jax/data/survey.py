@@ -16,25 +16,23 @@ from dopi_jax.data.recording import Bars, Survey
 from dopi_jax.data.tracking import WIDTH, Tracks, read_grey, track
 from dopi_jax.errors import UserError
 
-# The median motion of two consecutive frames of KITTI (10 frames a second) is 2.9 to 4.9 pixels of an image 416 wide,
-# by recording. Frames that move less from one to the next teach little: their parallax is below what matching resolves.
-LEAST_MOTION = 2.5 / 416
-STATIC_MOTION = 0.25 / 416  # a share of the width, above the noise of tracking: less is a camera that stands
-LONGEST_STRIDE = 8  # frames; over a longer way too much leaves the image
+LEAST_MOTION = 2.5 / 416  # share of the width; with less, parallax is too small to match (docs/experiments_small.md)
+STATIC_MOTION = 0.25 / 416  # share of the width, above the noise of tracking; with less, the camera stands still
+LONGEST_STRIDE = 8  # frames; over a longer distance too much leaves the image
 
 _PAIRS = 40
 _FEWEST_MOVING = 0.1  # share of the pairs below which a recording counts as static
 _PARALLAX_MOTION = 2 / WIDTH  # with less, one homography explains any motion
-_ON_HOMOGRAPHY = 0.8  # share of the tracks, from which on a pair shows no parallax; driving has 0.3 to 0.6
+_ON_HOMOGRAPHY = 0.8  # share of the tracks; a pair with more shows no parallax
 
 _THUMBNAIL = (36, 64)  # (height, width) in pixels
 _ALIKE = 0.95  # correlation of thumbnails above which there is no cut between two frames
 _CUT_WIDTH = 320  # pixels; frames that are less alike are tracked at this width
-_CUT_FOUND = 0.2  # share of corners found again: 0.5 and more on a drive, below this across a cut
+_CUT_FOUND = 0.2  # share of corners found again; less means a cut
 _EXPOSURE_JUMP = np.log(1.3)  # of the median pixel's brightness
 _FLAT = 2.0  # standard deviation of grey levels below which a thumbnail shows nothing
 _BAR_LEVEL = 40  # grey level that nothing in a black bar reaches
-_BAR_SPREAD = 12  # nor do its levels differ more, over all frames: a night sky's do
+_BAR_SPREAD = 12  # of its levels over all frames, at most; those of a night sky differ more
 _SMALLEST_BAR = 0.02  # share of the side
 
 

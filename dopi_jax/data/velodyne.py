@@ -1,8 +1,7 @@
 """Ground-truth depth from laser scans, as the Eigen evaluation defines it.
 
-Its conventions are older than this project and kept to the letter, because every published number rests on them: only
-points with x >= 0, pixel = round(u) - 1 (a relic of 1-based indices), the nearest depth where several points meet, and
-a slip of one column in what counts as meeting.
+Its conventions are kept exactly, because all published numbers use them: only points with x >= 0, pixel = round(u) - 1
+(from 1-based indices), the nearest depth where several points share a pixel, and an off-by-one in which points do.
 """
 
 import itertools
@@ -93,7 +92,7 @@ def ground_truth_depth(
         row = np.round(v_depth / depth) - 1
     inside = (column >= 0) & (row >= 0) & (column < shape[1]) & (row < shape[0])
     row, column, depth = row[inside].astype(int), column[inside].astype(int), depth[inside]
-    # The slip: pixels are numbered by rows of width - 1, so the last pixel of a row meets the first of the next. Their
+    # The off-by-one: pixels are numbered by rows of width - 1, so the last pixel of a row meets the first of the next. Their
     # nearest depth goes to the pixel whose point came first. Both lie outside the Garg crop.
     _, first, pixel = np.unique(row * (shape[1] - 1) + column, return_index=True, return_inverse=True)
     nearest = np.full(first.shape, np.inf)

@@ -74,7 +74,7 @@ def test_what_cannot_work_is_said(changes, sentence):
 
 def test_few_snippets():
     assert "28 snippets are too few" in report(frames=30).failures[0]
-    assert "98 snippets are few and soon known by heart" in report(frames=100).warnings[0]
+    assert "98 snippets are few and soon overfitted" in report(frames=100).warnings[0]
 
 
 def test_a_guessed_camera_is_a_warning_that_says_how_to_give_it():

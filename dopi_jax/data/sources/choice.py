@@ -6,15 +6,15 @@ from dopi_jax.errors import UserError
 
 
 class EmptySplit(UserError):
-    """A whole split of which nothing is at hand: no mistake where a part of a data set is meant to do."""
+    """Nothing of a whole split is at hand: no error where other selections have frames."""
 
 
 class NoFootage(EmptySplit):
-    """No folder of images, or no video: worth a word only where there is nothing else."""
+    """No folder of images, or no video: reported only where there is nothing else."""
 
 
 class NoFrames(UserError):
-    """An item without frames of use: a mistake where it was named, and left out where it is one of a whole split."""
+    """An item without usable frames: an error if it was named, left out if it is one of a whole split."""
 
 
 class Choice(NamedTuple):

@@ -4,9 +4,9 @@
 <root>/cityscapes/camera/train/aachen/aachen_000000_000019_camera.json         (of the one annotated frame in 30)
 <root>/cityscapes/vehicle_sequence/train/aachen/aachen_000000_000000_vehicle.json             (need not be there)
 
-A file's name is its city, recording and frame. As in the lineage of this method, only the top three quarters of the rows
-are used, because below them lies the bonnet, and only every second frame is a neighbour, because the video has 17 frames
-a second: a clip gives two sequences, of its frames 0, 2, 4 ... and 1, 3, 5 ...
+A file's name is its city, recording and frame. As in the published code, only the top three quarters of the rows are used,
+because the bonnet is below them, and neighbours are two frames apart, because the video has 17 frames a second: a clip
+gives two sequences, of its frames 0, 2, 4 ... and 1, 3, 5 ...
 """
 
 import json
