@@ -89,10 +89,10 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         log.say(f"resumed from step {first}")
     if first >= schedule.steps:
         log.say(f"nothing to do: config.train.steps is {schedule.steps}")
-    step_function = parallel.data_parallel(train_step(config))
+    stop = StopSignal()
+    step_function = parallel.data_parallel(stop.carried_by(train_step(config)))
     finite = BadSteps(workdir, schedule.max_bad_steps, log.warn)
     monitor = CollapseMonitor()
-    stop = StopSignal()
 
     def is_due(period: int) -> bool:
         return step % period == 0 or step == schedule.steps or stop.agreed
@@ -167,8 +167,8 @@ def _follow(config: Config, batches: Batches, resident: Mapping[str, np.ndarray]
     """Trains as `_train` does, in a process that is not the first: it writes nothing."""
     state = parallel.replicate(processes.take())
     first = int(state.step)
-    step_function = parallel.data_parallel(train_step(config))
     stop = StopSignal()
+    step_function = parallel.data_parallel(stop.carried_by(train_step(config)))
     try:
         on_devices = parallel.prefetched(batches(first))
         ready = on_devices if resident is None else parallel.gathered(on_devices, resident)

@@ -16,7 +16,6 @@ from dopi_jax.objectives import depth_pose_objective, flow_objective
 from dopi_jax.training import parallel
 from dopi_jax.training.bad_steps import skip_if_not_finite
 from dopi_jax.training.state import KNOWN, TrainState, build_optimizer
-from dopi_jax.training.stop import ASKED
 
 
 def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, dict[str, jax.Array]]]:
@@ -46,13 +45,11 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         return (loss, diagnostics, gradient), batch_stats
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
-        asked = {name: batch[name][0] for name in (ASKED,) if name in batch}
-        batch = {name: batch[name] for name in batch if name not in asked}
         means, batch_stats = mean_over_parts(
             lambda stats, part: gradient_of_part(state, stats, part), state.batch_stats, batch, config.train.accumulate
         )
-        (loss, diagnostics, gradient), asked = parallel.mean_across_devices((means, asked))
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics, **asked}
+        loss, diagnostics, gradient = parallel.mean_across_devices(means)
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
         if config.optimizer.clip_norm > 0:
             gradient = shortened(gradient, metrics["grad_norm"], config.optimizer.clip_norm)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)

@@ -7,9 +7,12 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from dopi_jax.training import parallel
+
 Work = TypeVar("Work")
 Result = TypeVar("Result")
-ASKED = "stop"  # in a batch and in metrics of several processes
+_ASKED = "stop"  # in a batch and in metrics of several processes
+Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class _Stopped(BaseException):
@@ -44,6 +47,21 @@ class StopSignal:
         """Whether all stop after the current step; a process alone agrees with itself."""
         return self.requested if jax.process_count() == 1 else self._heard
 
+    def carried_by(self, step: Step) -> Step:
+        """Returns a train step that takes what the processes say with their batches to all of them, in its metrics.
+
+        Args:
+          step: (state, batch) -> (state, metrics), as `parallel.data_parallel` takes it.
+        """
+        if jax.process_count() == 1:
+            return step
+
+        def step_and_tell(state: Any, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+            state, metrics = step(state, {name: batch[name] for name in batch if name != _ASKED})
+            return state, {**metrics, _ASKED: parallel.mean_across_devices(batch[_ASKED][0])}
+
+        return step_and_tell
+
     def said_with(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns a batch that says, to the other processes, whether this one was asked.
 
@@ -52,7 +70,7 @@ class StopSignal:
         """
         if jax.process_count() == 1:
             return batch
-        return {**batch, ASKED: np.full((jax.local_device_count(), 1), self.requested, np.float32)}
+        return {**batch, _ASKED: np.full((jax.local_device_count(), 1), self.requested, np.float32)}
 
     def hear(self, metrics: dict[str, jax.Array]) -> None:
         """Looks at what the step before this one says; takes its own word out of the metrics.
@@ -60,7 +78,7 @@ class StopSignal:
         Args:
           metrics: Of this step.
         """
-        asked = metrics.pop(ASKED, None)
+        asked = metrics.pop(_ASKED, None)
         before, self._metrics = self._metrics, asked
         self._heard = before is not None and bool(jax.device_get(before) > 0)
 
