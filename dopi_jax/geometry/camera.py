@@ -24,7 +24,7 @@ def pixel_grid(height: int, width: int) -> chex.Array:
     Returns:
       Array [H, W, 2] of (x, y), from (0, 0) to (W-1, H-1).
 
-    Example:
+    Examples:
       >>> geometry.pixel_grid(1, 3).tolist()
       [[[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]]
     """
@@ -42,7 +42,7 @@ def backproject(depth: chex.Array, K: chex.Array) -> chex.Array:
     Returns:
       Points [H, W, 3] in camera coordinates, in the unit of depth. A depth that is not finite gives the point (0, 0, 0).
 
-    Example:
+    Examples:
       Ten pixels to the right of the principal point, at a focal length of 20 and a depth of 4.
 
       >>> K = [[20, 0, 0], [0, 20, 0], [0, 0, 1]]
@@ -80,7 +80,7 @@ def transform_points(pose: chex.Array, points: chex.Array) -> chex.Array:
     Returns:
       Points [..., 3] in the coordinates of b.
 
-    Example:
+    Examples:
       >>> pose = geometry.pose_from_vector([0, 0, -1, 0, 0, 0])  # the camera moves forward by 1
       >>> geometry.transform_points(pose, [2, 0, 4]).tolist()
       [2.0, 0.0, 3.0]
@@ -105,7 +105,7 @@ def project(points: chex.Array, K: chex.Array) -> tuple[chex.Array, chex.Array]:
       pixel. Others get a finite place without meaning: z is held at `MIN_Z` in the division, and a point with a
       coordinate that is not finite is taken as (0, 0, 0).
 
-    Example:
+    Examples:
       >>> pixel, z = geometry.project([2, 0, 4], [[20, 0, 0], [0, 20, 0], [0, 0, 1]])
       >>> pixel.tolist(), float(z)
       ([10.0, 0.0], 4.0)
@@ -135,7 +135,7 @@ def scale_intrinsics(K: chex.Array, scale_x: chex.Numeric, scale_y: chex.Numeric
     Returns:
       Intrinsics [3, 3].
 
-    Example:
+    Examples:
       >>> geometry.scale_intrinsics([[20, 0, 8], [0, 20, 6], [0, 0, 1]], 0.5, 2).tolist()
       [[10.0, 0.0, 4.0], [0.0, 40.0, 12.0], [0.0, 0.0, 1.0]]
     """
@@ -153,7 +153,7 @@ def scale_focal_length(K: chex.Array, factor: chex.Numeric) -> chex.Array:
     Returns:
       Intrinsics [3, 3].
 
-    Example:
+    Examples:
       >>> geometry.scale_focal_length([[20, 0, 8], [0, 20, 6], [0, 0, 1]], 2).tolist()
       [[40.0, 0.0, 8.0], [0.0, 40.0, 6.0], [0.0, 0.0, 1.0]]
     """
@@ -172,7 +172,7 @@ def crop_intrinsics(K: chex.Array, left: chex.Numeric, top: chex.Numeric) -> che
     Returns:
       Intrinsics [3, 3].
 
-    Example:
+    Examples:
       >>> geometry.crop_intrinsics([[20, 0, 8], [0, 20, 6], [0, 0, 1]], left=3, top=0.5)[:2, 2].tolist()
       [5.0, 5.5]
     """
@@ -190,7 +190,7 @@ def flip_intrinsics(K: chex.Array, width: int) -> chex.Array:
     Returns:
       Intrinsics [3, 3].
 
-    Example:
+    Examples:
       >>> geometry.flip_intrinsics([[20, 0, 8], [0, 20, 6], [0, 0, 1]], width=20)[0, 2].tolist()
       11.0
     """

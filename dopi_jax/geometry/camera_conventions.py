@@ -37,7 +37,7 @@ def pose_from_convention(stored: chex.Array, convention: Convention) -> chex.Arr
     Raises:
       UserError: The convention has another name.
 
-    Example:
+    Examples:
       Blender's camera without rotation, 5 above the origin, looks down: the origin lies 5 in front of it.
 
       >>> stored = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 5], [0, 0, 0, 1]]
@@ -67,7 +67,7 @@ def pose_to_convention(camera_from_world: chex.Array, convention: Convention) ->
     Raises:
       UserError: The convention has another name.
 
-    Example:
+    Examples:
       >>> geometry.pose_to_convention(geometry.pose_from_vector([1, 2, 3, 0, 0, 0]), "colmap").tolist()
       [1.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0]
     """

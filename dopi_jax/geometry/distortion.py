@@ -43,7 +43,7 @@ def distort_pixels(
     Raises:
       UserError: The model has another name or another number of coefficients.
 
-    Example:
+    Examples:
       One focal length right of the principal point, r = 1: k1 = -0.2 draws it in by a fifth.
 
       >>> K = [[100, 0, 50], [0, 100, 50], [0, 0, 1]]
@@ -73,7 +73,7 @@ def undistort_pixels(
     Raises:
       UserError: The model has another name or another number of coefficients.
 
-    Example:
+    Examples:
       >>> K = [[100, 0, 50], [0, 100, 50], [0, 0, 1]]
       >>> [round(value, 3) for value in geometry.undistort_pixels([130, 50], K, [-0.2, 0, 0, 0]).tolist()]
       [150.0, 50.0]

@@ -59,7 +59,7 @@ def z_buffer(pixels: chex.Array, z: chex.Array, valid: chex.Array, height: int, 
     Returns:
       Depth [H, W], +inf in cells without a point, without gradient.
 
-    Example:
+    Examples:
       Two points in the cell of the pixel (0, 0), none in that of (1, 0).
 
       >>> pixels, z = jnp.array([[0.2, 0.0], [0.7, 0.0]]), jnp.array([5.0, 3.0])
@@ -101,7 +101,7 @@ def occlusion_masks(
     Returns:
       `OcclusionMasks` of the target, without gradient.
 
-    Example:
+    Examples:
       The camera moves to the right, so a wall at depth 10 moves one pixel to the left: one column leaves the image.
 
       >>> K = [[10, 0, 1.5], [0, 10, 0], [0, 0, 1]]

@@ -46,7 +46,7 @@ def depth_comparison_masks(
       `OcclusionMasks` of the target, without gradient: `edge` as in `occlusion_masks`, hidden pixels False in `blank`;
       `overlap` is True everywhere.
 
-    Example:
+    Examples:
       In the source a block at depth 5 stands where the last pixel of a wall at depth 10 appears.
 
       >>> wall = jnp.full((1, 3), 10.0)
@@ -86,7 +86,7 @@ def forward_backward_mask(
     Returns:
       Boolean [H, W], True = consistent and inside the source image, without gradient.
 
-    Example:
+    Examples:
       The backward flow undoes one pixel to the right, but for the last pixel, which leaves the image.
 
       >>> right = jnp.array([[[1.0, 0.0]] * 3])
@@ -116,7 +116,7 @@ def range_map_mask(
     Returns:
       Boolean [H, W], True = reached, without gradient.
 
-    Example:
+    Examples:
       Everything flows one pixel to the right, so nothing comes to the first column.
 
       >>> geometry.range_map_mask(jnp.array([[[1.0, 0.0]] * 3])).tolist()
@@ -157,7 +157,7 @@ def depth_inconsistency(
       own depth there; 1 where it is not inside the source image, and where one of the two has no usable depth. Gradient
       goes to both depths and the pose.
 
-    Example:
+    Examples:
       >>> one, other = jnp.array([[10.0, 10.0, 10.0]]), jnp.array([[10.0, 6.0, jnp.nan]])
       >>> geometry.depth_inconsistency(one, other, jnp.eye(3), jnp.eye(4)).tolist()
       [[0.0, 0.25, 1.0]]

@@ -35,7 +35,7 @@ def pose_from_vector(vector: chex.Array, rotation: Rotation = "euler") -> chex.A
     Raises:
       UserError: The rotation has another name.
 
-    Example:
+    Examples:
       A quarter turn to the right, in place: what was on the right comes to lie ahead.
 
       >>> pose = geometry.pose_from_vector([0, 0, 0, 0, -jnp.pi / 2, 0])
@@ -63,7 +63,7 @@ def vector_from_pose(pose: chex.Array, rotation: Rotation = "euler") -> chex.Arr
     Raises:
       UserError: The rotation has another name.
 
-    Example:
+    Examples:
       >>> pose = geometry.pose_from_vector([1, 2, 3, 0, 0.25, 0], "so3")
       >>> [round(value, 3) + 0.0 for value in geometry.vector_from_pose(pose, "so3").tolist()]
       [1.0, 2.0, 3.0, 0.0, 0.25, 0.0]
@@ -83,7 +83,7 @@ def invert_pose(pose: chex.Array) -> chex.Array:
     Returns:
       Transform [4, 4].
 
-    Example:
+    Examples:
       >>> geometry.invert_pose(geometry.pose_from_vector([1, 2, 3, 0, 0, 0]))[:3, 3].tolist()
       [-1.0, -2.0, -3.0]
     """
@@ -103,7 +103,7 @@ def compose_poses(c_from_b: chex.Array, b_from_a: chex.Array) -> chex.Array:
     Returns:
       Transform [4, 4] `c_from_a`.
 
-    Example:
+    Examples:
       >>> step = geometry.pose_from_vector([0, 0, -1, 0, 0, 0])
       >>> geometry.compose_poses(step, step)[:3, 3].tolist()
       [0.0, 0.0, -2.0]

@@ -49,7 +49,7 @@ def pose_from_flow(
     Returns:
       `source_from_target` [4, 4], translation in the unit of depth.
 
-    Example:
+    Examples:
       >>> K = jnp.array([[20.0, 0, 12], [0, 20.0, 8], [0, 0, 1]])
       >>> depth = 4 + geometry.pixel_grid(16, 24).sum(-1) / 10
       >>> flow = geometry.rigid_flow(depth, K, geometry.pose_from_vector([0, 0, -0.5, 0, 0, 0]))

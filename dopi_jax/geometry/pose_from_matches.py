@@ -68,7 +68,7 @@ def pose_from_matches(
       `MatchedMotion`. It says something with ten good matches or more, and of the translation only where `parallax` is above
       the error of the matches: a camera that only turns has none.
 
-    Example:
+    Examples:
       Points around the image's centre move away from it: the camera moves forward, into the direction (0, 0, 1).
 
       >>> K = jnp.array([[100.0, 0, 50], [0, 100.0, 50], [0, 0, 1]])

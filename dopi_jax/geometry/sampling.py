@@ -49,7 +49,7 @@ def bilinear_sample(
     Raises:
       UserError: The padding has another name.
 
-    Example:
+    Examples:
       >>> image = jnp.array([[[0.0], [10.0]], [[20.0], [30.0]]])
       >>> values, inside = geometry.bilinear_sample(image, jnp.array([[0.5, 0.0], [1.0, 0.5], [2.0, 0.0]]))
       >>> values[:, 0].tolist(), inside.tolist()

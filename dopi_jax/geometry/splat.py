@@ -41,7 +41,7 @@ def splat_by_depth(
       to the colours, and through the weights to depth, pose and intrinsics; which pixel is the nearest has none. Where the
       scene grows, single pixels stay uncovered.
 
-    Example:
+    Examples:
       The camera moves to the right: the near 7 moves two pixels to the left, over the far 1, and uncovers a pixel.
 
       >>> K = [[10, 0, 1], [0, 10, 0], [0, 0, 1]]

@@ -23,7 +23,7 @@ def point_cloud(
       Points [H W, 3] in the unit of depth, and `valid` [H W], True where the depth is usable. Colours follow as
       `image.reshape(-1, 3)`; outside of `jit`, `points[valid]` drops the rest.
 
-    Example:
+    Examples:
       >>> points, valid = geometry.point_cloud(jnp.array([[2.0, jnp.nan]]), jnp.eye(3))
       >>> points.tolist(), valid.tolist()
       ([[0.0, 0.0, 2.0], [0.0, 0.0, 0.0]], [True, False])
@@ -47,7 +47,7 @@ def depth_from_points(points: chex.Array, K: chex.Array, height: int, width: int
     Returns:
       Depth [H, W] in the unit of the points, 0 in pixels without a point, without gradient.
 
-    Example:
+    Examples:
       Two points in the pixel (1, 0), one in the pixel (0, 0).
 
       >>> points = jnp.array([[2.0, 0.0, 2.0], [4.2, 0.0, 4.0], [0.0, 0.0, 3.0]])
@@ -71,7 +71,7 @@ def depth_normals(depth: chex.Array, K: chex.Array) -> tuple[chex.Array, chex.Ar
       True where the depth of the pixel and of the neighbours used is usable and the map has more than one row and column.
       At an edge in depth the normal is that of the slope between both sides.
 
-    Example:
+    Examples:
       A wall across the optical axis looks back along it.
 
       >>> normals, valid = geometry.depth_normals(jnp.full((3, 3), 4.0), jnp.eye(3))

@@ -95,7 +95,7 @@ def rigid_flow(
       Flow [H, W, 2] in pixels from target to source. It is 0, without gradient, where the depth is NaN, 0 or negative (an
       inverse depth NaN, infinite or negative) or the point lies behind the source camera.
 
-    Example:
+    Examples:
       A wall at depth 5, seen by a camera of focal length 10 that moves by 1 to the right: 10 * 1 / 5 pixels to the left.
 
       >>> K = [[10, 0, 1], [0, 10, 1], [0, 0, 1]]
@@ -118,7 +118,7 @@ def warp_by_flow(image: chex.Array, flow: chex.Array, padding: Padding = "zeros"
     Returns:
       The warped image [H', W', C], and `inside` [H', W'], True where the position lies in the image.
 
-    Example:
+    Examples:
       Everything is found one pixel to the right; the last column has left the image.
 
       >>> row = jnp.array([[[1.0], [2.0], [3.0]]])
@@ -156,7 +156,7 @@ def warp_by_depth(
       The warped image [H, W, C], and `inside` [H, W]: the depth is usable, the point lies in front of the source camera
       and appears in its image. With "zeros" the warped image is 0 elsewhere.
 
-    Example:
+    Examples:
       A source of twice the size, from the same place: every second pixel of it.
 
       >>> image = jnp.arange(8.0).reshape(2, 4, 1)
