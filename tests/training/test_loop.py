@@ -52,7 +52,7 @@ def logged(workdir, group="train"):
 
 def latest(workdir, like):
     """The last checkpoint's state."""
-    checkpoints = Checkpoints(workdir)
+    checkpoints = Checkpoints(workdir, keep=100)
     state = checkpoints.restore(parallel.replicate(like))
     checkpoints.close()
     return jax.device_get(state)
