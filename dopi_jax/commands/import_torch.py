@@ -11,7 +11,7 @@ from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
 from dopi_jax.interop.torch_file import read_torch_file
 from dopi_jax.interop.torch_weights import convert
 from dopi_jax.model_file import SUFFIX, write_model
-from dopi_jax.training.checkpoint import save_networks
+from dopi_jax.training.saved_networks import save_networks
 
 _EXAMPLE = """\
   dopi-jax import-torch disp_model.pth.tar posenet.pth.tar flownet.pth.tar --out runs/imported

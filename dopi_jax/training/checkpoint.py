@@ -3,8 +3,7 @@
 import json
 import math
 import pathlib
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -14,11 +13,10 @@ import numpy as np
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
-from dopi_jax.networks import network_variables
-from dopi_jax.training.checkpoint_folder import CheckpointFolder, Unusable
+from dopi_jax.training.checkpoint_folder import CheckpointFolder, Unusable, cannot_be_used, none_can_be_used
 from dopi_jax.training.notes import Notes
 from dopi_jax.training.run_folder import reason, set_aside, told_if_unwritable, write_whole
-from dopi_jax.training.state import TrainState, create_state
+from dopi_jax.training.state import TrainState
 
 _ITEMS = ("params", "batch_stats", "opt_state", "averaged")
 
@@ -164,12 +162,12 @@ class Checkpoints:
             for other, error in unusable.items():
                 path = self._latest.path / str(other)
                 kept = set_aside(path, self._workdir)
-                self._notes.tell(f"{_cannot_be_used(path, error)}: set aside as {kept}, the one of step {step} is used")
+                self._notes.tell(f"{cannot_be_used(path, error)}: set aside as {kept}, the one of step {step} is used")
             self._latest_step = step
             self._retire_latest(step)  # what a process that was killed left to be deleted
             # On the devices of the rest: another placement would compile the step twice.
             return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **items)
-        raise _none_can_be_used({self._latest.path / str(step): error for step, error in unusable.items()})
+        raise none_can_be_used({self._latest.path / str(step): error for step, error in unusable.items()})
 
     def _read(self, step: int, like: TrainState) -> dict[str, Any]:
         wanted = _items(like)
@@ -200,62 +198,6 @@ class Checkpoints:
         ) from error
 
 
-def save_networks(folder: pathlib.Path, variables: Mapping[str, Any], step: int) -> None:
-    """Writes trained networks as a checkpoint of their own, whole or not at all.
-
-    Args:
-      folder: Where to; must not be there yet.
-      variables: Variables by network.
-      step: The step they were trained to.
-
-    Raises:
-      UserError: They cannot be written.
-    """
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    params = {name: of_network["params"] for name, of_network in variables.items()}
-    stats = {name: of_network["batch_stats"] for name, of_network in variables.items() if "batch_stats" in of_network}
-    items = jax.tree.map(np.asarray, {"params": params, "batch_stats": stats})
-    try:
-        CheckpointFolder(partial).write(step, items, {})
-        partial.rename(folder)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written ({reason(error)}): make room, or name another place") from error
-
-
-def restore_networks(
-    folders: pathlib.Path | Iterable[pathlib.Path], config: Config
-) -> tuple[dict[str, Any], int] | None:
-    """Returns the networks of the last checkpoint that can be used; those that cannot be are told and left as they are.
-
-    Args:
-      folders: A folder of checkpoints, or several, of which an earlier one goes before.
-      config: The config of the run that wrote them.
-
-    Returns:
-      Variables by network, and the step they were saved at; None if there is no checkpoint.
-
-    Raises:
-      UserError: There are checkpoints, and none can be used.
-    """
-    folders = [folders] if isinstance(folders, pathlib.Path) else folders
-    unusable: dict[pathlib.Path, Unusable] = {}
-    for folder in map(CheckpointFolder, folders):
-        for step in folder.steps():
-            path = folder.path / str(step)
-            try:
-                variables = _read_networks(folder, step, config)
-            except Unusable as error:
-                unusable[path] = error
-                continue
-            for other, error in unusable.items():
-                Notes.print(f"{_cannot_be_used(other, error)}: {path} is used")
-            return variables, step
-    if unusable:
-        raise _none_can_be_used(unusable)
-    return None
-
-
 def newest_config(workdir: pathlib.Path) -> Config | None:
     """Returns the config that the checkpoints of a run carry; None where none does."""
     for folder in (CheckpointFolder(workdir / "checkpoints"), CheckpointFolder(workdir / "best")):
@@ -265,13 +207,6 @@ def newest_config(workdir: pathlib.Path) -> Config | None:
             except (Unusable, KeyError, UserError):
                 continue
     return None
-
-
-def _read_networks(folder: CheckpointFolder, step: int, config: Config) -> dict[str, Any]:
-    state = jax.eval_shape(lambda: create_state(config))
-    params = "averaged" if folder.has(step, "averaged") else "params"
-    found = folder.read(step, {params: state.params, "batch_stats": state.batch_stats})
-    return network_variables(found[params], found.get("batch_stats", {}))
 
 
 def _items(state: TrainState) -> dict[str, Any]:
@@ -311,15 +246,3 @@ def _newest_best(folder: CheckpointFolder) -> dict[str, Any] | None:
         except (Unusable, KeyError):
             continue
     return None
-
-
-def _cannot_be_used(path: pathlib.Path, error: Unusable) -> str:
-    return f"checkpoint {path} cannot be used ({error})"
-
-
-def _none_can_be_used(unusable: Mapping[pathlib.Path, Unusable]) -> UserError:
-    path, error = next(iter(unusable.items()))
-    others = f", nor can the {len(unusable) - 1} before it" if len(unusable) > 1 else ""
-    return UserError(
-        f"{_cannot_be_used(path, error)}{others}: name another run, put a good copy in its place, or move {path.parent} away"
-    )

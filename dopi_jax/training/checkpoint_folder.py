@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dopi_jax.errors import UserError
 from dopi_jax.training.run_folder import reason
 
 _ABOUT = "about"  # the item with checksums and what else is known of a checkpoint
@@ -148,6 +149,20 @@ class CheckpointFolder:
                 entry.rename(final)
             elif entry.suffix in (_PARTIAL, _REPLACED) or "orbax-checkpoint-tmp" in entry.name:
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def cannot_be_used(path: pathlib.Path, error: Unusable) -> str:
+    """Returns the beginning of a sentence about a checkpoint."""
+    return f"checkpoint {path} cannot be used ({error})"
+
+
+def none_can_be_used(unusable: Mapping[pathlib.Path, Unusable]) -> UserError:
+    """Returns the sentence about checkpoints of which none can be used, the newest first."""
+    path, error = next(iter(unusable.items()))
+    others = f", nor can the {len(unusable) - 1} before it" if len(unusable) > 1 else ""
+    return UserError(
+        f"{cannot_be_used(path, error)}{others}: name another run, put a good copy in its place, or move {path.parent} away"
+    )
 
 
 def _checkpointer(items: Mapping[str, Any]) -> ocp.Checkpointer:

@@ -50,7 +50,7 @@ def train(
       validate: Returns metrics of a state; the one that `config.train.best_by` names decides which checkpoint is the best.
         SIGTERM ends it at once.
       draw: Returns pictures of a state, uint8 [H, W, 3], by name; SIGTERM ends it at once.
-      frozen: Variables of networks that the phase uses and does not train, as `checkpoint.frozen_variables` gives them.
+      frozen: Variables of networks that the phase uses and does not train, as `frozen_variables` gives them.
       initial: Variables of networks to start from instead of random ones; a run that goes on does without.
       resident: All frames of the training, as `parallel.gathered` takes them, to be kept on the devices; `batches` then
         yields indices into them.

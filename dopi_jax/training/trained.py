@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
-from dopi_jax.training.checkpoint import restore_networks, save_networks
 from dopi_jax.training.run_config import find_config, has_config, read_config
+from dopi_jax.training.saved_networks import restore_networks, save_networks
 from dopi_jax.training.state import KNOWN
 
 _FROZEN = "depthpose"  # the folder in a run of phase 2 with what it took from phase 1

@@ -10,9 +10,9 @@ import pytest
 
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
-from dopi_jax.training import Checkpoints, checkpoint, loop, parallel, train
-from dopi_jax.training.checkpoint import restore_networks
+from dopi_jax.training import Checkpoints, loop, parallel, saved_networks, train
 from dopi_jax.training.notes import Notes
+from dopi_jax.training.saved_networks import restore_networks
 
 
 @pytest.fixture
@@ -169,8 +169,8 @@ def test_a_run_goes_on_from_the_one_before_to_the_same_end(weights, tmp_path):
 
 @pytest.fixture
 def weights_as_networks(weights, monkeypatch):
-    monkeypatch.setattr(checkpoint, "create_state", weights.state)
-    monkeypatch.setattr(checkpoint, "network_variables", lambda params, stats: params)
+    monkeypatch.setattr(saved_networks, "create_state", weights.state)
+    monkeypatch.setattr(saved_networks, "network_variables", lambda params, stats: params)
 
 
 @pytest.mark.usefixtures("weights_as_networks")
