@@ -106,6 +106,6 @@ def _cell(position: chex.Array, size: int) -> tuple[chex.Array, chex.Array, chex
     """Returns, along one axis, the weight [..., 1] of the far neighbour and the indices of the near and the far one."""
     # Not jnp.clip: its gradient is zero on the border itself, where positions are legitimate.
     position = jnp.where(position < 0, 0.0, jnp.where(position > size - 1, size - 1.0, position))
-    near = jnp.maximum(jnp.minimum(jnp.floor(position).astype(jnp.int32), size - 2), 0)
+    near = jnp.minimum(jnp.floor(position).astype(jnp.int32), jnp.maximum(size - 2, 0))
     far = jnp.minimum(near + 1, size - 1)
     return (position - near.astype(position.dtype))[..., None], near, far

@@ -9,6 +9,9 @@ from dopi_jax.geometry.arrays import as_float
 from dopi_jax.geometry.camera import MIN_Z, backproject, pixel_grid, project, transform_points
 from dopi_jax.geometry.sampling import Padding, bilinear_sample
 
+_VERY_FAR = 1e15
+"""Depth at which no translation is seen, and whose square float32 still holds."""
+
 
 class Landing(NamedTuple):
     """Where the pixels of one view appear in another.
@@ -56,18 +59,18 @@ def land(
     chex.assert_shape(other_from_this, (4, 4))
     usable = is_usable(depth, inverse_depth)
     if inverse_depth:
-        distance, nearness = jnp.ones_like(depth), jnp.where(usable, depth, 1.0)
+        nearness = jnp.where(usable, depth, 1.0)
+        turned = transform_points(other_from_this.at[:3, 3].set(0.0), backproject(jnp.ones_like(depth), K))
+        points = jnp.stack([turned[..., axis] + nearness * other_from_this[axis, 3] for axis in range(3)], axis=-1)
+        pixels, scaled_z = project(points, other_K)
+        far = nearness == 0
+        z = jnp.where(far, jnp.inf, scaled_z / jnp.where(far, 1.0, nearness))
+        valid = has_place = usable & (scaled_z > MIN_Z) & (z > MIN_Z)
     else:
-        distance, nearness = jnp.where(usable, depth, 1.0), jnp.where(depth == jnp.inf, 0.0, 1.0)
-    turned = transform_points(other_from_this.at[:3, 3].set(0.0), backproject(distance, K))
-    points = jnp.stack([turned[..., axis] + nearness * other_from_this[axis, 3] for axis in range(3)], axis=-1)
-    pixels, z = project(points, other_K)
-    in_front = z > MIN_Z
-    if inverse_depth:
-        z = jnp.where(nearness > 0, z / jnp.where(nearness > 0, nearness, 1.0), jnp.inf)
-        in_front &= z > MIN_Z
-    valid = usable & in_front
-    has_place = valid if inverse_depth else valid | (in_front & (depth == jnp.inf))
+        far = depth == jnp.inf
+        points = backproject(jnp.where(usable, depth, jnp.where(far, _VERY_FAR, 1.0)), K)
+        pixels, z = project(transform_points(other_from_this, points), other_K)
+        valid, has_place = usable & (z > MIN_Z), (usable | far) & (z > MIN_Z)
     # The result is replaced too: a point just behind the camera would land a million pixels away.
     grid = pixel_grid(*depth.shape).astype(depth.dtype)
     pixels = jnp.stack([jnp.where(has_place, pixels[..., axis], grid[..., axis]) for axis in (0, 1)], axis=-1)
