@@ -76,11 +76,8 @@ class Checkpoints:
             good = next(iter(self._latest.steps()), None)
             self._tell_unwritten(f"the checkpoint of step {step}", error, good, "checkpoint")
             return error
-        self._retire_latest(step)
-        return None
-
-    def _retire_latest(self, step: int) -> None:
         self._latest.delete([other for other in self._latest.steps() if other <= step][self._keep :])
+        return None
 
     def _retire_best(self, step: int) -> None:
         self._best.delete([other for other in self._best.steps() if other != step])
@@ -149,7 +146,7 @@ class Checkpoints:
           The state.
 
         Raises:
-          UserError: No checkpoint can be used.
+          UserError: There is no checkpoint, or none can be used.
         """
         self._wait()
         unusable: dict[int, Unusable] = {}
@@ -164,9 +161,10 @@ class Checkpoints:
                 kept = set_aside(path, self._workdir)
                 self._notes.tell(f"{cannot_be_used(path, error)}: set aside as {kept}, the one of step {step} is used")
             self._latest_step = step
-            self._retire_latest(step)  # what a process that was killed left to be deleted
             # On the devices of the rest: another placement would compile the step twice.
             return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **items)
+        if not unusable:
+            raise UserError(f"no checkpoint in {self._latest.path}: train first, or name another run")
         raise none_can_be_used({self._latest.path / str(step): error for step, error in unusable.items()})
 
     def _read(self, step: int, like: TrainState) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class RunLog:
         self._notes = Notes(workdir)
         self._pictures = workdir / "images"
         self._pictures.mkdir(parents=True, exist_ok=True)
+        for partial in self._pictures.glob("*.partial"):
+            partial.unlink()
         metrics = workdir / _METRICS
         self._kept = [line for line in read_metrics(workdir) if line["step"] <= start_step]
         write_whole(metrics, "".join(json.dumps(line) + "\n" for line in self._kept))
