@@ -4,6 +4,7 @@ import contextlib
 import math
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,26 +15,26 @@ from dopi_jax.training import parallel
 from dopi_jax.training.state import TrainState
 
 
-def skip_if_not_finite(metrics: Mapping[str, jax.Array], before: TrainState, after: TrainState) -> TrainState:
-    """Returns the state after a step, which is that before it, one step on, if loss or gradient are not finite.
+def update_if_finite(
+    metrics: Mapping[str, jax.Array], state: TrainState, update: Callable[..., TrainState], *given: Any
+) -> TrainState:
+    """Returns the state after a step: updated, or only one step on if loss or gradient are not finite.
 
-    It is a selection inside the compiled step, not a branch around it: the devices do not wait for anyone to look, and a
-    finite step gives what it would give without.
+    It is a branch inside the compiled step, and a finite step gives what it would give without, bit for bit. To select each
+    array from the new state or the old one would take longer, 4 % on a CPU: the old ones could not be overwritten.
 
     Args:
       metrics: `loss` and `grad_norm`, the same on all devices.
-      before: The state that the step started from.
-      after: What the step made of it.
+      state: The state that the step started from.
+      update: (state, *given) -> state; sees no frozen variables. There is no talk between devices inside.
+      *given: The gradient, and what else the update needs.
 
     Returns:
-      The state; nothing in it is of the broken step.
+      The state; nothing in it is of a broken step.
     """
     is_finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
-    unchanged = {"step": after.step, "frozen": after.frozen}
-    selected = jax.tree.map(
-        lambda old, new: jnp.where(is_finite, new, old), before.replace(**unchanged), after.replace(**unchanged)
-    )
-    return selected.replace(**unchanged)
+    after = jax.lax.cond(is_finite, update, lambda state, *_: state, state.replace(frozen={}), *given)
+    return after.replace(step=state.step + 1, frozen=state.frozen)
 
 
 class BadSteps:

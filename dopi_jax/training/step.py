@@ -14,7 +14,7 @@ from dopi_jax.models import learned_intrinsics
 from dopi_jax.networks import build_geometry, build_networks, network_variables
 from dopi_jax.objectives import depth_pose_objective, flow_objective
 from dopi_jax.training import parallel
-from dopi_jax.training.bad_steps import skip_if_not_finite
+from dopi_jax.training.bad_steps import update_if_finite
 from dopi_jax.training.state import KNOWN, TrainState, build_optimizer
 
 
@@ -44,6 +44,12 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         (loss, (batch_stats, diagnostics)), gradient = gradient_of(state.params, batch_stats, state.frozen, batch)
         return (loss, diagnostics, gradient), batch_stats
 
+    def update(state: TrainState, gradient: Any, batch_stats: Any) -> TrainState:
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        averaged = _average(state.averaged, params, state.step, config.train.average)
+        return state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state, averaged=averaged)
+
     def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
         means, batch_stats = mean_over_parts(
             lambda stats, part: gradient_of_part(state, stats, part), state.batch_stats, batch, config.train.accumulate
@@ -52,11 +58,7 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
         if config.optimizer.clip_norm > 0:
             gradient = shortened(gradient, metrics["grad_norm"], config.optimizer.clip_norm)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        averaged = _average(state.averaged, params, state.step, config.train.average)
-        after = TrainState(state.step + 1, params, batch_stats, opt_state, state.frozen, averaged)
-        after = skip_if_not_finite(metrics, state, after)
+        after = update_if_finite(metrics, state, update, gradient, batch_stats)
         if config.trains_camera:
             metrics["focal_factor"] = jnp.exp(after.params["camera"]["log_focal"])
         return after, metrics

@@ -10,7 +10,7 @@ import pytest
 
 from dopi_jax.config import Config
 from dopi_jax.training import TrainState, loop, parallel
-from dopi_jax.training.bad_steps import skip_if_not_finite
+from dopi_jax.training.bad_steps import update_if_finite
 
 HEIGHT, WIDTH = 64, 96
 
@@ -29,11 +29,13 @@ def weight_step(_config=None):
 
         loss, gradient = jax.value_and_grad(loss_of)(state.params)
         loss, gradient, mean = parallel.mean_across_devices((loss, gradient, jnp.mean(batch["y"])))
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient)}
+        return update_if_finite(metrics, state, update, gradient, mean), metrics
+
+    def update(state, gradient, mean):
         momentum = 0.5 * state.opt_state["momentum"] + gradient["w"]
         params = {"w": state.params["w"] - 0.1 * momentum}
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient)}
-        after = TrainState(state.step + 1, params, {"mean": mean}, {"momentum": momentum})
-        return skip_if_not_finite(metrics, state, after), metrics
+        return state.replace(params=params, batch_stats={"mean": mean}, opt_state={"momentum": momentum})
 
     return step
 

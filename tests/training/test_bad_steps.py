@@ -11,7 +11,7 @@ import pytest
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.training import TrainState, create_state, parallel, train
-from dopi_jax.training.bad_steps import skip_if_not_finite
+from dopi_jax.training.bad_steps import update_if_finite
 from dopi_jax.training.step import train_step
 
 
@@ -49,12 +49,20 @@ def bad_steps(workdir):
 
 @pytest.mark.parametrize("loss, grad_norm", [(np.nan, 1.0), (1.0, np.inf), (-np.inf, np.nan), (1.0, 1.0)])
 def test_a_broken_step_leaves_everything_but_the_step(loss, grad_norm):
-    def state(step, value):
-        return TrainState(jnp.asarray(step), {"w": jnp.full(2, value)}, {"m": value}, (value, 3), {"f": 1}, {"w": value})
+    one = jnp.ones(2)
+    before = TrainState(jnp.asarray(4), {"w": one}, {"m": one}, (one, jnp.asarray(3)), {"f": one}, {"w": one})
 
-    before, after = state(4, 1.0), state(5, 2.0)
-    chosen = skip_if_not_finite({"loss": jnp.asarray(loss), "grad_norm": jnp.asarray(grad_norm)}, before, after)
-    assert_equal(chosen, after if np.isfinite([loss, grad_norm]).all() else before.replace(step=5))
+    def update(state, gradient):
+        assert state.frozen == {}
+        return jax.tree.map(lambda leaf: (leaf + gradient).astype(leaf.dtype), state)
+
+    metrics = {"loss": jnp.asarray(loss), "grad_norm": jnp.asarray(grad_norm)}
+    after = update_if_finite(metrics, before, update, jnp.asarray(2.0))
+    if np.isfinite([loss, grad_norm]).all():
+        three = 3 * one
+        assert_equal(after, TrainState(5, {"w": three}, {"m": three}, (three, 5), {"f": one}, {"w": three}))
+    else:
+        assert_equal(after, before.replace(step=5))
 
 
 def test_training_goes_on_as_if_the_broken_steps_had_not_been(weights, with_bad, tmp_path, capsys):
