@@ -43,7 +43,7 @@ from dopi_jax.geometry.distortion import distort_pixels, undistort_pixels
 
 # Occlusion.
 from dopi_jax.geometry.occlusion import OcclusionMasks, occlusion_masks, z_buffer
-from dopi_jax.geometry.other_occlusion_rules import (
+from dopi_jax.geometry.occlusion_by_consistency import (
     depth_comparison_masks,
     depth_inconsistency,
     forward_backward_mask,

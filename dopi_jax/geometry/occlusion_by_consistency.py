@@ -1,4 +1,4 @@
-"""Other ways to decide what is occluded: one that compares depths, and those of other methods, for comparison."""
+"""Occlusion by consistency of depths or flows: rules of other methods beside the paper's masks."""
 
 import chex
 import jax
