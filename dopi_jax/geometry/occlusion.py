@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from dopi_jax.geometry.arrays import as_float
 from dopi_jax.geometry.pose import invert_pose
 from dopi_jax.geometry.sampling import SNAP, is_inside
-from dopi_jax.geometry.warp import Landing, land
+from dopi_jax.geometry.warp import Reprojection, reproject
 
 _ROUNDING = 1e-6
 """Relative difference of depth that float32 cannot tell from none."""
@@ -115,8 +115,8 @@ def occlusion_masks(
     target_depth, source_depth, K, source_K, source_from_target = jax.lax.stop_gradient(
         as_float(target_depth, source_depth, K, K if source_K is None else source_K, source_from_target)
     )
-    in_source = land(target_depth, K, source_from_target, source_K, inverse_depth)
-    in_target = land(source_depth, source_K, invert_pose(source_from_target), K, inverse_depth)
+    in_source = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
+    in_target = reproject(source_depth, source_K, invert_pose(source_from_target), K, inverse_depth)
     target_masks = _masks(in_source, in_target, tolerance)
     if rounds > 1:
         source_masks = _masks(in_target, in_source, tolerance)
@@ -127,7 +127,7 @@ def occlusion_masks(
     return target_masks
 
 
-def _masks(outgoing: Landing, incoming: Landing, tolerance: float) -> OcclusionMasks:
+def _masks(outgoing: Reprojection, incoming: Reprojection, tolerance: float) -> OcclusionMasks:
     """The masks of the view that `outgoing` starts from; `incoming` comes from the other view."""
     height, width = incoming.z.shape
     edge = outgoing.valid & is_inside(outgoing.pixels, height, width)
@@ -137,7 +137,7 @@ def _masks(outgoing: Landing, incoming: Landing, tolerance: float) -> OcclusionM
     return OcclusionMasks(edge, overlap, _reached(incoming, incoming.valid, outgoing.z.shape))
 
 
-def _reached(incoming: Landing, counts: chex.Array, shape: tuple[int, int]) -> chex.Array:
+def _reached(incoming: Reprojection, counts: chex.Array, shape: tuple[int, int]) -> chex.Array:
     """Returns the pixels [H, W] that are a corner of the cell of some incoming pixel that counts."""
     height, width = shape
     counts = counts & incoming.valid & is_inside(incoming.pixels, height, width)

@@ -9,7 +9,7 @@ from dopi_jax.geometry.camera import pixel_grid
 from dopi_jax.geometry.occlusion import OcclusionMasks
 from dopi_jax.geometry.sampling import SNAP, bilinear_sample, corners, is_inside
 from dopi_jax.geometry.splat import corner_shares
-from dopi_jax.geometry.warp import is_usable, land, warp_by_flow
+from dopi_jax.geometry.warp import is_usable, reproject, warp_by_flow
 
 # More than half, because where the edge runs between two source pixels nobody knows, and hidden pixels are few: on 8 drawn
 # streets of 256x832, with true depth and 5 % of tolerance, the F1 of hidden pixels inside the image was 0.921 forwards and
@@ -59,12 +59,12 @@ def depth_comparison_masks(
     )
     chex.assert_rank(source_depth, 2)
     height, width = source_depth.shape
-    landing = land(target_depth, K, source_from_target, source_K, inverse_depth)
-    edge = landing.valid & is_inside(landing.pixels, height, width)
+    reprojected = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
+    edge = reprojected.valid & is_inside(reprojected.pixels, height, width)
     if inverse_depth:
         source_depth = 1 / source_depth
-    of_corners = corners(jnp.where(is_usable(source_depth, False), source_depth, jnp.inf), landing.pixels)
-    nearer = sum(jnp.where(landing.z > (1 + tolerance) * depth, share, 0.0) for depth, share in of_corners)
+    of_corners = corners(jnp.where(is_usable(source_depth, False), source_depth, jnp.inf), reprojected.pixels)
+    nearer = sum(jnp.where(reprojected.z > (1 + tolerance) * depth, share, 0.0) for depth, share in of_corners)
     hidden = edge & (nearer > _HIDING_SHARE)
     return OcclusionMasks(edge, jnp.ones_like(edge), ~hidden)
 
@@ -163,12 +163,12 @@ def depth_inconsistency(
       [[0.0, 0.25, 1.0]]
     """
     source_depth = as_float(source_depth)
-    landing = land(target_depth, K, source_from_target, source_K, inverse_depth)
+    reprojected = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
     usable = is_usable(source_depth, inverse_depth)
     maps = jnp.stack([jnp.where(usable, source_depth, 0.0), usable.astype(source_depth.dtype)], axis=-1)
-    sampled, inside = bilinear_sample(maps, landing.pixels, "border")
-    comparable = inside & landing.valid & (sampled[..., 1] > 1 - SNAP)
-    here, there = jnp.where(comparable, landing.z, 1.0), jnp.where(comparable, sampled[..., 0], 1.0)
+    sampled, inside = bilinear_sample(maps, reprojected.pixels, "border")
+    comparable = inside & reprojected.valid & (sampled[..., 1] > 1 - SNAP)
+    here, there = jnp.where(comparable, reprojected.z, 1.0), jnp.where(comparable, sampled[..., 0], 1.0)
     if inverse_depth:
         here = 1 / here
     # Never divided by 0, where a quotient would have no gradient: two points infinitely far agree.
