@@ -51,7 +51,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 @contextlib.contextmanager
-def told_in_one_sentence() -> Iterator[None]:
+def report_user_errors() -> Iterator[None]:
     """Ends the process with status 1 and one sentence on stderr at a `UserError` inside.
 
     So do a file or folder that the system refuses, and too little memory. Ctrl-C ends it with status 130, as usual; a

@@ -11,7 +11,7 @@ from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.report import summary_table, write_report
 from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.commands.tasks import TASKS
-from dopi_jax.errors import ArgumentParser, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, report_user_errors
 from dopi_jax.training.run_folder import hold
 
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/demo"), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=7, help="of streets and training (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="of each phase, instead of what the configs say")
-    with told_in_one_sentence():
+    with report_user_errors():
         options = parser.parse_args(arguments)
         with hold(options.workdir):
             run(options.workdir, options.seed, options.steps)
