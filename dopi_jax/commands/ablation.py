@@ -56,7 +56,7 @@ def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -
     """
     check_choices(max(seeds), steps)
     command_flags.use_compilation_cache()
-    command_flags.tell_warnings_as_notes()
+    command_flags.print_warnings_as_notes()
     results = {(phase, row): [] for phase, rows in _ROWS.items() for row in rows}
     for seed in seeds:
         folder = workdir / f"seed_{seed}"

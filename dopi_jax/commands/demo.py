@@ -44,7 +44,7 @@ def run(workdir: pathlib.Path, seed: int, steps: int | None = None) -> None:
     """
     check_choices(seed, steps)
     command_flags.use_compilation_cache()
-    command_flags.tell_warnings_as_notes()
+    command_flags.print_warnings_as_notes()
     started = time.monotonic()
     data = workdir / "data"
     draw_streets(data, seed)

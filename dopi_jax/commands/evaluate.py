@@ -42,7 +42,7 @@ def main() -> None:
             raise UserError("--model has a config of its own: leave --config out; --config.FIELD=VALUE changes fields")
         check_same_run(workdir, config)
     command_flags.use_compilation_cache()
-    command_flags.tell_warnings_as_notes()
+    command_flags.print_warnings_as_notes()
     on_street = _TASK.value == "occlusion"  # needs no data set, and works without a trained run
     if _MODEL.value:
         run = EvaluationRun.of_model(_MODEL.value, workdir, command_flags.overrides(), needs_data=not on_street)

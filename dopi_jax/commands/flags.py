@@ -50,7 +50,7 @@ def run_with_options(run_command: Callable[[Any], None], parser: ArgumentParser,
     """
     with report_user_errors():
         options = parser.parse_args(arguments)
-        tell_warnings_as_notes()
+        print_warnings_as_notes()
         use_compilation_cache()
         run_command(options)
 
@@ -88,7 +88,7 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-def tell_warnings_as_notes() -> None:
+def print_warnings_as_notes() -> None:
     """Prints Python's warnings, which here are for people, as one line each."""
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
 

@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     with report_user_errors():
         options = _parser().parse_args(arguments)
-        command_flags.tell_warnings_as_notes()
+        command_flags.print_warnings_as_notes()
         run(options)
 
 

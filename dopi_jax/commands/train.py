@@ -38,7 +38,7 @@ def main() -> None:
     config = command_flags.config()
     workdir = command_flags.workdir()
     command_flags.use_compilation_cache()
-    command_flags.tell_warnings_as_notes()
+    command_flags.print_warnings_as_notes()
     processes.join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     with processes.ending_together():
         run(config, workdir)
