@@ -102,7 +102,7 @@ class BadSteps:
         partial = path.with_suffix(".partial")
         try:
             with partial.open("wb") as file:
-                np.savez(file, **parallel.joined(batch))
+                np.savez(file, **parallel.merge_devices(batch))
             partial.rename(path)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -54,7 +54,7 @@ def split(batch: dict[str, np.ndarray], devices: Sequence[jax.Device] | None = N
     return {name: array.reshape(parts, size // parts, *array.shape[1:]) for name, array in batch.items()}
 
 
-def joined(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+def merge_devices(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
     """Returns on the host what `split` was given."""
     return {name: array.reshape(-1, *array.shape[2:]) for name, array in jax.device_get(batch).items()}
 
