@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dopi_jax import evaluation
-from dopi_jax.commands import flags as command_flags
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.commands.tasks import TASKS
 from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS

@@ -7,7 +7,7 @@ interruption the same command goes on.
 import pathlib
 import time
 
-from dopi_jax.commands import flags as command_flags
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.commands.report import summary_table, write_report
 from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.commands.tasks import TASKS

@@ -5,8 +5,8 @@ import pathlib
 
 from absl import flags
 
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.commands import evaluate_flow
-from dopi_jax.commands import flags as command_flags
 from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.tasks import TASKS
 from dopi_jax.errors import UserError

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from dopi_jax import formats
-from dopi_jax.commands.sizes import parse_size
+from dopi_jax.command_line.sizes import parse_size
 from dopi_jax.config import Config
 from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 from dopi_jax.interop.programs import network_functions, onnx_program, stablehlo_program

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from dopi_jax import config as config_lib
-from dopi_jax.commands.sizes import parse_size
+from dopi_jax.command_line.sizes import parse_size
 from dopi_jax.config import Config, apply_flow_variant, apply_variant
 from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 from dopi_jax.interop.torch_file import read_torch_file

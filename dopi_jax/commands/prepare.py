@@ -3,8 +3,8 @@
 import argparse
 import pathlib
 
-from dopi_jax.commands import flags as command_flags
-from dopi_jax.commands.sizes import parse_size
+from dopi_jax.command_line import flags as command_flags
+from dopi_jax.command_line.sizes import parse_size
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.prepare import Encoding, prepare_set
 from dopi_jax.data.selection import find_data_roots, select_sequences

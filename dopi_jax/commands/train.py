@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from dopi_jax.commands import flags as command_flags
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
 from dopi_jax.config import Config
 from dopi_jax.data.footage import Footage

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dopi_jax import config as config_lib
 from dopi_jax import visualization
-from dopi_jax.commands import flags as command_flags
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.commands import predict, train
 from dopi_jax.commands.watch import DepthPoseWatch
 from dopi_jax.config import Config
