@@ -83,7 +83,7 @@ def test_a_command_without_output_is_no_mistake(printing):
 
 WRITE_RESULTS = r"""
 import pathlib, sys
-from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.config import Config
 run = EvaluationRun(Config(), (), pathlib.Path(sys.argv[1]), {}, 7)
 run.write_results("pose", "0.1 \xb1 0.2", {}, [{"drive": "Stra\xdfe", "ate": 1.0}])

@@ -14,9 +14,9 @@ import numpy as np
 from dopi_jax import evaluation
 from dopi_jax.command_line import flags as command_flags
 from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
-from dopi_jax.commands.tasks import TASKS
 from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS
 from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
+from dopi_jax.experiments.tasks import TASKS
 from dopi_jax.training.run_folder import hold
 
 _FIRST_SEED = 20  # streets that no decision in this project is based on

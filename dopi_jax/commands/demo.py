@@ -8,10 +8,10 @@ import pathlib
 import time
 
 from dopi_jax.command_line import flags as command_flags
-from dopi_jax.commands.report import summary_table, write_report
 from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
-from dopi_jax.commands.tasks import TASKS
 from dopi_jax.errors import ArgumentParser, report_user_errors
+from dopi_jax.experiments.report import summary_table, write_report
+from dopi_jax.experiments.tasks import TASKS
 from dopi_jax.training.run_folder import hold
 
 

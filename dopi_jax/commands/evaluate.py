@@ -6,10 +6,10 @@ import pathlib
 from absl import flags
 
 from dopi_jax.command_line import flags as command_flags
-from dopi_jax.commands import evaluate_flow
-from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.commands.tasks import TASKS
 from dopi_jax.errors import UserError
+from dopi_jax.experiments import evaluate_flow
+from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.tasks import TASKS
 from dopi_jax.training.trained import check_same_run
 
 _RUN_OF_TASK = {"flow": "kitti_flow"}  # the default run of a task, where it is not that of the default config

@@ -5,8 +5,8 @@ import sys
 
 from dopi_jax import config as config_lib
 from dopi_jax.commands import train
-from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.errors import UserError
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.synthetic.layouts import write_layout
 
 SIZE = (128, 320)

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from dopi_jax.commands import ablation, demo, evaluate_occlusion, street_runs
+from dopi_jax.commands import ablation, demo, street_runs
+from dopi_jax.experiments import evaluate_occlusion
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compile")]
 

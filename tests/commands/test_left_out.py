@@ -7,14 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
-from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_pose
-from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
 from dopi_jax.config import Config
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.errors import UserError
+from dopi_jax.experiments import evaluate_depth, evaluate_flow, evaluate_pose
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.formats import write_kitti_flow
 
 SIZE = (64, 96)

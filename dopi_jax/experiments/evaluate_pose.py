@@ -12,7 +12,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from dopi_jax import evaluation, formats, metric_scale, predict, visualization
-from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, read_image, snippet_input
@@ -20,6 +19,7 @@ from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.sources import kitti_odometry
 from dopi_jax.errors import UserError
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 
 _LENGTHS = (3, 5)
 _BATCH = 8

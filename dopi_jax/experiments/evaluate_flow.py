@@ -14,12 +14,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from dopi_jax import evaluation, formats, predict, visualization
-from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.data.sources.kitti_flow import FlowScene, FlowTruth
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 
 FlowPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
 """(target [H, W, 3], sources [2, H, W, 3] in [-1, 1], maybe rigid flows [2, H, W, 2] to them) -> flow [H, W, 2] to t+1 in

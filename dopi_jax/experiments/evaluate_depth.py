@@ -5,13 +5,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from dopi_jax import evaluation, predict, visualization
-from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.commands.left_out import LeftOut, depth_truth
 from dopi_jax.data import improved_depth
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.velodyne import EvaluationImage, eigen_test_images, with_ground_truth
 from dopi_jax.errors import UserError
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.picture_files import write_depth_map
 
 _PROTOCOLS = ("cc", "monodepth2")

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dopi_jax import evaluation
-from dopi_jax.commands.evaluate_occlusion import COMPARISON
-from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.experiments.evaluate_occlusion import COMPARISON
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.training.logging import read_metrics
 
 _STYLE = (
