@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 
-from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
 from dopi_jax.config import Config
 from dopi_jax.data.selection import select_sequences
@@ -15,6 +14,7 @@ from dopi_jax.data.sources import kitti_flow
 from dopi_jax.errors import UserError
 from dopi_jax.experiments import evaluate_depth, evaluate_flow, evaluate_pose
 from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.skipped import Skipped
 from dopi_jax.formats import write_kitti_flow
 
 SIZE = (64, 96)
@@ -42,11 +42,11 @@ def test_reasons_are_kept_and_told(capsys):
             raise UserError(f"{item} is odd")
         return 10 * item
 
-    left_out = LeftOut()
-    assert list(left_out.readable(range(5), read)) == [(0, 0), (2, 20), (4, 40)]
-    left_out.tell()
+    skipped = Skipped()
+    assert list(skipped.readable(range(5), read)) == [(0, 0), (2, 20), (4, 40)]
+    skipped.print_notes()
     assert capsys.readouterr().err == "note: left out: 1 is odd\nnote: left out: 3 is odd\n"
-    assert str(left_out.all_of("numbers")) == "none of the 2 numbers can be used, the first because 1 is odd"
+    assert str(skipped.none_left("numbers")) == "none of the 2 numbers can be used, the first because 1 is odd"
 
 
 # --- Flow -----------------------------------------------------------------------------------------------------------
