@@ -8,7 +8,6 @@ import numpy as np
 from absl import flags
 
 from dopi_jax.command_line import flags as command_flags
-from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
 from dopi_jax.config import Config
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.pipeline import TrainingInput
@@ -16,6 +15,7 @@ from dopi_jax.data.preflight import check_footage
 from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.data.snippets import Sequence, count_snippets
 from dopi_jax.data.sources import EmptySplit, NoFootage, kitti_flow
+from dopi_jax.experiments.validation import DepthPoseValidator, FlowValidator
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.training import (
     TrainState,
@@ -91,13 +91,13 @@ def run(config: Config, workdir: pathlib.Path) -> TrainState:
     with hold(workdir):
         check_same_run(workdir, config)
         frozen = frozen_variables(workdir, config)
-        watch = _watch(config, roots, validation) if validation else None
+        validator = _validator(config, roots, validation) if validation else None
         state = train(
             config,
             workdir,
             batches,
-            validate=watch and watch.validate,
-            draw=watch and watch.draw,
+            validate=validator and validator.validate,
+            draw=validator and validator.draw,
             frozen=frozen,
             initial=initial_variables(workdir, config),
             resident=resident,
@@ -118,14 +118,14 @@ def _focal_length_in_words(state: TrainState, sequence: Sequence) -> str:
     )
 
 
-def _watch(config: Config, roots: Roots, validation: list[Sequence]) -> DepthPoseWatch | FlowWatch:
+def _validator(config: Config, roots: Roots, validation: list[Sequence]) -> DepthPoseValidator | FlowValidator:
     if config.phase == "depthpose":
-        return DepthPoseWatch(config, validation)
+        return DepthPoseValidator(config, validation)
     try:
         scenes = kitti_flow.training_scenes(roots)
     except kitti_flow.NoScenes:
         scenes = []
-    return FlowWatch(config, validation, scenes)
+    return FlowValidator(config, validation, scenes)
 
 
 def _sequences(config: Config, roots: Roots, selections: tuple[str, ...], for_training: bool = False) -> list[Sequence]:

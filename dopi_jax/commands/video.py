@@ -13,13 +13,13 @@ from dopi_jax import config as config_lib
 from dopi_jax import visualization
 from dopi_jax.command_line import flags as command_flags
 from dopi_jax.commands import predict, train
-from dopi_jax.commands.watch import DepthPoseWatch
 from dopi_jax.config import Config
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.images import read_image
 from dopi_jax.data.inputs import Input, open_input
 from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.errors import ArgumentParser, UserError
+from dopi_jax.experiments.validation import DepthPoseValidator
 from dopi_jax.model_file import write_model
 from dopi_jax.picture_files import write_picture
 from dopi_jax.trained_model import Model, load
@@ -67,12 +67,12 @@ def run(options: argparse.Namespace) -> None:
     model = load(options.model)
     workdir = options.out / "training"
     config = _config(options, model, seen.size)
-    watch = _watch(config)
-    before = watch.validate_variables(model.variables)
+    validator = _validator(config)
+    before = validator.validate_variables(model.variables)
     with hold(workdir):
         _train(config, workdir, options.minutes)
     trained = load(workdir)
-    after = watch.validate_variables(trained.variables)
+    after = validator.validate_variables(trained.variables)
     helped = all(after[name] < before[name] for name in _MEASURES)
     for name, what in _MEASURES.items():
         print(f"{what} of held-out frames: {before[name]:.4f} before, {after[name]:.4f} after {trained.step} steps")
@@ -123,7 +123,7 @@ def _config(options: argparse.Namespace, model: Model, size: tuple[int, int]) ->
     return config
 
 
-def _watch(config: Config) -> DepthPoseWatch:
+def _validator(config: Config) -> DepthPoseValidator:
     footage = Footage(config.data.intrinsics, config.data.field_of_view, by_flags=True)
     roots, held_out = find_data_roots(config.data.root, "INPUT"), []
     for selection in config.data.validation:
@@ -133,7 +133,7 @@ def _watch(config: Config) -> DepthPoseWatch:
             continue
     if not held_out:
         raise UserError(f"{config.data.root} has no frames to hold out: expected a longer video, without cuts near its end")
-    return DepthPoseWatch(config, held_out)
+    return DepthPoseValidator(config, held_out)
 
 
 def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:

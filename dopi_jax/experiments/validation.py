@@ -1,4 +1,4 @@
-"""Validation metrics and pictures of a run in training, for each phase."""
+"""Validation during training: metrics and pictures of a run, for each phase."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ _FLOW_SCENES = 50
 Item, Read = TypeVar("Item"), TypeVar("Read")
 
 
-class DepthPoseWatch:
+class DepthPoseValidator:
     """Validates phase 1 on the validation snippets."""
 
     def __init__(self, config: Config, sequences: Sequence[FrameSequence]):
@@ -80,7 +80,7 @@ class DepthPoseWatch:
         return {"snippet": visualization.snippet_panel(_first(view))}
 
 
-class FlowWatch:
+class FlowValidator:
     """Validates phase 2 on the validation snippets, and on pairs with true flow where they are at hand."""
 
     def __init__(self, config: Config, sequences: Sequence[FrameSequence], scenes: Sequence[kitti_flow.FlowScene]):
@@ -151,9 +151,8 @@ def _read(config: Config, items: Sequence[Item], metric: str, read: Callable[[It
     skipped = Skipped()
     found = [of_item for _, of_item in skipped.readable(items, read)]
     if config.train.best_by == metric and not found:
-        raise UserError(
-            f"config.train.best_by is {metric!r}, but {skipped.none_left('files with ground truth')}; or choose 'photometric'"
-        )
+        reason = skipped.none_left("files with ground truth")
+        raise UserError(f"config.train.best_by is {metric!r}, but {reason}; or choose 'photometric'")
     skipped.print_notes()
     return found
 
