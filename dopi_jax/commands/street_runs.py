@@ -4,9 +4,9 @@ import pathlib
 import sys
 
 from dopi_jax import config as config_lib
-from dopi_jax.commands import train
 from dopi_jax.errors import UserError
 from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.training_run import run_training
 from dopi_jax.synthetic.layouts import write_layout
 
 SIZE = (128, 320)
@@ -72,7 +72,7 @@ def train_phase(
       The trained run.
 
     Raises:
-      UserError: As `commands.train.run` says, or the training was stopped.
+      UserError: As `run_training` says, or the training was stopped.
     """
     config = config_lib.load_config(f"{CONFIGS[phase]}:{variant}")
     config.data.root = str(data)
@@ -83,7 +83,7 @@ def train_phase(
         config.depthpose = str(depthpose)
     config_lib.check(config)
     say(f"training {_TITLES[phase]}, {variant or 'full'}, {config.train.steps} steps")
-    state = train.run(config, workdir)
+    state = run_training(config, workdir)
     if int(state.step) < config.train.steps:
         raise UserError("the training was stopped; the same command goes on from here")
     return EvaluationRun.open(workdir, {}, "best")

@@ -12,13 +12,14 @@ from PIL import Image
 from dopi_jax import config as config_lib
 from dopi_jax import visualization
 from dopi_jax.command_line import flags as command_flags
-from dopi_jax.commands import predict, train
+from dopi_jax.commands import predict
 from dopi_jax.config import Config
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.images import read_image
 from dopi_jax.data.inputs import Input, open_input
 from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.errors import ArgumentParser, UserError
+from dopi_jax.experiments.training_run import run_training
 from dopi_jax.experiments.validation import DepthPoseValidator
 from dopi_jax.model_file import write_model
 from dopi_jax.picture_files import write_picture
@@ -143,14 +144,14 @@ def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
         config.train.steps = _TIMED_STEPS
         config.train.log_every = _TIMED_STEPS // 2
         config.train.checkpoint_every = _TIMED_STEPS
-        train.run(config, workdir)
+        run_training(config, workdir)
         steps = max(_FEWEST_STEPS, round(60 * minutes * _steps_per_second(workdir)))
         with told_if_unwritable(workdir):
             write_whole(plan, json.dumps({"minutes": minutes, "steps": steps}))
     config.train.steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
     every = max(_TIMED_STEPS, config.train.steps // 8)
     config.train.checkpoint_every = config.train.validate_every = config.train.image_every = every
-    state = train.run(config, workdir)
+    state = run_training(config, workdir)
     if int(state.step) < config.train.steps:
         raise UserError("the training was stopped; the same command goes on from here")
 
