@@ -13,9 +13,9 @@ import numpy as np
 
 from dopi_jax import evaluation
 from dopi_jax.command_line import flags as command_flags
-from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS
 from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
+from dopi_jax.experiments.synthetic_runs import check_choices, draw_streets, print_stage, train_phase
 from dopi_jax.experiments.tasks import TASKS
 from dopi_jax.training.run_folder import hold
 
@@ -62,7 +62,7 @@ def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -
         folder = workdir / f"seed_{seed}"
         draw_streets(folder / "data", seed)
         for phase, row in results:
-            say(f"seed {seed}, {_TABLES[phase]}, {row}")
+            print_stage(f"seed {seed}, {_TABLES[phase]}, {row}")
             trained = train_phase(
                 phase,
                 folder / f"{phase}_{row}",

@@ -8,9 +8,9 @@ import pathlib
 import time
 
 from dopi_jax.command_line import flags as command_flags
-from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
 from dopi_jax.errors import ArgumentParser, report_user_errors
 from dopi_jax.experiments.report import summary_table, write_report
+from dopi_jax.experiments.synthetic_runs import check_choices, draw_streets, print_stage, train_phase
 from dopi_jax.experiments.tasks import TASKS
 from dopi_jax.training.run_folder import hold
 
@@ -53,7 +53,7 @@ def run(workdir: pathlib.Path, seed: int, steps: int | None = None) -> None:
     # The run of phase 2 holds the networks of phase 1 as well.
     trained = train_phase("flow", runs["flow"], data, seed, steps=steps, depthpose=runs["depthpose"])
     for task, evaluate in TASKS.items():
-        say(f"measuring {task} on streets that nothing was trained on")
+        print_stage(f"measuring {task} on streets that nothing was trained on")
         evaluate(trained)
     report = write_report(workdir, trained, runs)
     print(f"\n{summary_table(trained.results_folder())}\n")
