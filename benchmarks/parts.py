@@ -126,7 +126,7 @@ def _phase_2(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
             normalize=config.loss.normalize_all_disparities,
         )
         refs = [sources[:, 0], sources[:, 1]]
-        forward, backward, *_ = networks.flow.apply({"params": params["flow"]}, target, refs, train=True)
+        forward, backward, *_ = networks.flow.apply({"params": params["flow"]}, target, refs, all_scales=True)
         return taught, (backward, forward)
 
     def forward_with_mean(*given: Any) -> tuple[Any, Any]:

@@ -46,7 +46,8 @@ def predict_flows(
       rigid: As `FlowNet` takes it.
     """
     images = target, [sources[:, 0], sources[:, 1]]
-    forward, backward, *back = flow_net.apply(variables, *images, train=all_scales, returning=returning, rigid=rigid)
+    options = {"all_scales": all_scales, "returning": returning, "rigid": rigid}
+    forward, backward, *back = flow_net.apply(variables, *images, **options)
     return SnippetFlow(_by_source(backward, forward), jax.lax.stop_gradient(_by_source(*back[::-1])) if returning else None)
 
 
