@@ -1,4 +1,4 @@
-"""What every evaluation task needs: a run's config and trained networks, and a folder for results."""
+"""A trained run under evaluation: its config, networks, data, and folder for results."""
 
 import csv
 import dataclasses

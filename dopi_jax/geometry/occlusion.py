@@ -1,7 +1,7 @@
-"""Which pixels of the target can be seen in the source: the paper's three masks, from geometry alone.
+"""Which target pixels are visible in the source: the paper's three masks, from geometry alone.
 
-A target pixel is hidden from the source if it leaves the image (edge), if it lands where a nearer one lands (overlap),
-or if no pixel of the source comes from its place (blank). Nothing is learnt or tuned; depth and motion decide. The masks
+A target pixel is hidden from the source if it leaves the image (edge), if it projects to where a nearer one projects
+(overlap), or if no source pixel projects to it (blank). Nothing is learnt or tuned; depth and motion decide. The masks
 are functions of order-independent scatters (minimum), so they are deterministic on every device.
 """
 
@@ -52,7 +52,7 @@ def z_buffer(pixels: chex.Array, z: chex.Array, valid: chex.Array, height: int, 
     Args:
       pixels: Positions [..., 2] = (x, y).
       z: Depth [...] of the points.
-      valid: Mask [...]: points that count. Positions outside the image never count.
+      valid: Mask [...]: points to use. Positions outside the image are never used.
       height: Rows of the image.
       width: Columns of the image.
 
@@ -83,7 +83,7 @@ def occlusion_masks(
     source_K: chex.Array | None = None,
     inverse_depth: bool = False,
 ) -> OcclusionMasks:
-    """Returns which target pixels can be seen in the source (paper section III-C, eq. 5).
+    """Returns which target pixels are visible in the source (paper section III-C, eq. 5).
 
     Args:
       target_depth: Target depth [H, W]. Pixels without a finite, positive depth land nowhere.
@@ -138,7 +138,7 @@ def _masks(outgoing: Reprojection, incoming: Reprojection, tolerance: float) -> 
 
 
 def _reached(incoming: Reprojection, counts: chex.Array, shape: tuple[int, int]) -> chex.Array:
-    """Returns the pixels [H, W] that are a corner of the cell of some incoming pixel that counts."""
+    """Returns the pixels [H, W] that are a corner of the cell of some incoming pixel of the mask `counts`."""
     height, width = shape
     counts = counts & incoming.valid & is_inside(incoming.pixels, height, width)
     index = _cell_index(incoming.pixels, counts, height, width)
@@ -149,7 +149,7 @@ def _reached(incoming: Reprojection, counts: chex.Array, shape: tuple[int, int])
 
 
 def _cell_index(pixels: chex.Array, valid: chex.Array, height: int, width: int) -> chex.Array:
-    """Returns y0 W + x0 of every position's cell; H W, a slot of its own, for those that do not count.
+    """Returns y0 W + x0 of every position's cell; H W, an extra slot, for invalid ones.
 
     Never a negative index: JAX wraps those to the end of the image.
     """
@@ -161,7 +161,7 @@ def _cell_index(pixels: chex.Array, valid: chex.Array, height: int, width: int) 
 
 
 def _scatter_min(index: chex.Array, z: chex.Array, cells: int) -> chex.Array:
-    """Returns the minimum of z in every cell [cells + 1]; the last slot takes what does not count."""
-    # min propagates NaN, and points that do not count may have one: they go to the last slot as +inf.
+    """Returns the minimum of z in every cell [cells + 1]; the last slot takes the invalid points."""
+    # min propagates NaN, and invalid points may have one: they go to the last slot as +inf.
     z = jax.lax.stop_gradient(jnp.where(index < cells, z, jnp.inf))
     return jnp.full(cells + 1, jnp.inf, z.dtype).at[index].min(z, mode="promise_in_bounds")

@@ -27,11 +27,11 @@ def depth_comparison_masks(
     source_K: chex.Array | None = None,
     inverse_depth: bool = False,
 ) -> OcclusionMasks:
-    """Returns which target pixels can be seen in the source, by comparing their depth there with the source's own depth.
+    """Returns which target pixels are visible in the source, by comparing their depth there with the source's own depth.
 
     A pixel is hidden if more than 0.7 of what bilinear interpolation would take from the source lies nearer than the pixel
     itself. Unlike `occlusion_masks` it does not depend on how densely pixels land, so nothing is lost to stripes where the
-    scene shrinks, and no hole opens where it grows. It needs a depth of the source that is as good as the target's.
+    scene shrinks, and no hole opens where it grows. It needs a source depth as accurate as the target's.
 
     Args:
       target_depth: Target depth [H, W]. Pixels without a finite, positive depth land nowhere.
@@ -72,7 +72,7 @@ def depth_comparison_masks(
 def forward_backward_mask(
     forward: chex.Array, backward: chex.Array, relative: float = 0.01, absolute: float = 0.5
 ) -> chex.Array:
-    """Returns where two opposite flows undo each other: the usual learned-flow rule for occlusion, for comparison.
+    """Returns where forward and backward flow are consistent: the usual occlusion rule of learned optical flow.
 
     A pixel is consistent if |f + b'|^2 < relative (|f|^2 + |b'|^2) + absolute, b' being the backward flow sampled at the
     place where the forward flow leads.
@@ -103,7 +103,7 @@ def forward_backward_mask(
 def range_map_mask(
     backward: chex.Array, threshold: float = 0.5, *, target_shape: tuple[int, int] | None = None
 ) -> chex.Array:
-    """Returns which pixels the backward flow leads to: the rule of methods that splat a map of ones, for comparison.
+    """Returns which target pixels the backward flow reaches: the range-map rule of methods that splat a map of ones.
 
     Every source pixel gives its weight to the four target pixels around the place that it flows to; where less than the
     threshold arrives, nothing in the source shows the pixel.
@@ -142,7 +142,7 @@ def depth_inconsistency(
     source_K: chex.Array | None = None,
     inverse_depth: bool = False,
 ) -> chex.Array:
-    """Returns how much the depths of two views contradict each other: the soft occlusion weight of SC-SfMLearner, inverted.
+    """Returns how inconsistent the depths of two views are: one minus the soft occlusion weight of SC-SfMLearner.
 
     Args:
       target_depth: Target depth [H, W].

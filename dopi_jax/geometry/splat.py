@@ -1,4 +1,4 @@
-"""Forward splatting: pixels carried to where they appear in another view, instead of fetched from there."""
+"""Forward splatting: pixels are moved to where they appear in another view (warping samples from there instead)."""
 
 import chex
 import jax
@@ -81,13 +81,13 @@ def corner_shares(
 
     Args:
       pixels: Positions [..., 2] = (x, y).
-      valid: Mask [...]: positions that count.
+      valid: Mask [...]: positions to use.
       height: Rows of the image.
       width: Columns of the image.
 
     Returns:
-      Four pairs of indices y W + x [...] and weights [...]. What does not count, or lies outside the image, has the weight
-      0 and the index H W, a slot of its own.
+      Four pairs of indices y W + x [...] and weights [...]. An invalid position, or one outside the image, has the weight
+      0 and the index H W, an extra slot.
     """
     corner = jnp.floor(pixels)
     share = pixels - corner

@@ -14,7 +14,7 @@ _VERY_FAR = 1e15
 
 
 class Reprojection(NamedTuple):
-    """Where the pixels of one view appear in another.
+    """Positions and depths of the pixels of one view in another.
 
     Attributes:
       pixels: Positions [H, W, 2] in the other view; the pixel itself where it has none.
@@ -28,7 +28,7 @@ class Reprojection(NamedTuple):
 
 
 def is_usable(depth: chex.Array, inverse_depth: bool) -> chex.Array:
-    """Returns which depths say how far a surface is: finite and positive; an inverse depth may also be 0."""
+    """Returns which depths are valid: finite and positive; an inverse depth may also be 0."""
     return jnp.isfinite(depth) & ((depth >= 0) if inverse_depth else (depth > 0))
 
 
@@ -71,7 +71,7 @@ def reproject(
         points = backproject(jnp.where(usable, depth, jnp.where(far, _VERY_FAR, 1.0)), K)
         pixels, z = project(transform_points(other_from_this, points), other_K)
         valid, has_place = usable & (z > MIN_Z), (usable | far) & (z > MIN_Z)
-    # The result is replaced too: a point just behind the camera would land a million pixels away.
+    # The result is replaced too: a point just behind the camera would project a million pixels away.
     grid = pixel_grid(*depth.shape).astype(depth.dtype)
     pixels = jnp.stack([jnp.where(has_place, pixels[..., axis], grid[..., axis]) for axis in (0, 1)], axis=-1)
     return Reprojection(pixels, z, valid)

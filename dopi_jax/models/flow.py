@@ -1,4 +1,4 @@
-"""Flow networks: a target image and its two neighbours in time to the flows to both."""
+"""The flow network by its variant: a target image and its two neighbours in time to the flows to both."""
 
 from collections.abc import Sequence
 from typing import ClassVar

@@ -24,9 +24,8 @@ class LiteFlowNet(nn.Module):
     """Optical flow of pairs of images.
 
     Features that ImageNet has trained are matched from coarse to fine, from no motion and, where depth and motion are known,
-    from the rigid flow. At every pixel that flow is taken by which the images look most alike: where things move by
-    themselves the match, where nothing can be seen or told the rigid flow. What is trained corrects the result. No gradient
-    goes through anything before it.
+    from the rigid flow. Each pixel takes the flow with the lower census error: the match on moving objects, the rigid flow
+    where the pixel is occluded or without texture. A trained correction follows; no gradient goes through the rest.
     """
 
     def setup(self):

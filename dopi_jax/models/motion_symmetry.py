@@ -1,8 +1,8 @@
-"""What holds for every motion between two images, whatever the camera: turned round, and in a mirror.
+"""Symmetries of the motion between two images, for any camera: time reversal and mirroring.
 
 The motion from a to b is, to first order, the reverse of that from b to a, and mirrored images show the mirrored motion. So
-a pose network reads its cost volumes in all four ways and the mean is taken: whatever it says of every pair of images alike
-cancels, and so does a drift to one side.
+a pose network reads its cost volumes in all four ways and the mean is taken: a constant bias cancels, and so does a drift
+to one side.
 """
 
 from collections.abc import Sequence

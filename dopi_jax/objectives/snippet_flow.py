@@ -13,7 +13,7 @@ from dopi_jax.objectives.snippet_geometry import SnippetGeometry
 
 
 class SnippetFlow(NamedTuple):
-    """What a flow network says of a batch of snippets.
+    """Optical flow of a batch of snippets.
 
     Attributes:
       to_sources: From the targets to the sources (t-1, t+1), [B, 2, H, W, 2] a scale, finest first, in pixels of its own.

@@ -1,4 +1,4 @@
-"""Steps whose loss or gradient is not finite: inside a step they change nothing, outside they are counted and told."""
+"""Steps whose loss or gradient is not finite: they change no parameter, and are counted and reported."""
 
 import contextlib
 import math
@@ -15,7 +15,7 @@ from dopi_jax.training.state import TrainState
 
 
 def skip_if_not_finite(metrics: Mapping[str, jax.Array], before: TrainState, after: TrainState) -> TrainState:
-    """Returns the state after a step, which is that before it, one step on, if loss or gradient are not finite.
+    """Returns the state after a step: if loss or gradient are not finite, the old one with the step counted.
 
     It is a selection inside the compiled step, not a branch around it: the devices do not wait for anyone to look, and a
     finite step gives what it would give without.
@@ -37,7 +37,7 @@ def skip_if_not_finite(metrics: Mapping[str, jax.Array], before: TrainState, aft
 
 
 class BadSteps:
-    """Counts the skipped steps of a training, keeps the first one's batch, and ends what does not recover.
+    """Counts the skipped steps of a training, keeps the batch of the first, and ends a training that does not recover.
 
     Every step is looked at while the devices work on the one after it, so that they never wait.
 

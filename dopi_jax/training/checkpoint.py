@@ -24,8 +24,8 @@ _ITEMS = ("params", "batch_stats", "opt_state", "averaged")
 class Checkpoints:
     """The checkpoints of one run, for the process that trains it: `checkpoints/STEP/` for the last ones, `best/STEP/`.
 
-    Parameters, batch statistics and optimiser state are items of their own, so that evaluation restores what it needs. What
-    cannot be written is told, and the run goes on; what cannot be read is told and set aside.
+    Parameters, batch statistics and optimiser state are items of their own, so that evaluation restores what it needs. A
+    failed write is reported and the run goes on; an unreadable checkpoint is reported and set aside.
     """
 
     def __init__(self, workdir: pathlib.Path, keep: int = 3, config: Config | None = None):

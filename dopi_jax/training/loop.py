@@ -1,4 +1,4 @@
-"""The training loop: steps, logs, validation, checkpoints, and leaving in good order."""
+"""The training loop: steps, logs, validation, checkpoints, and stopping cleanly."""
 
 import pathlib
 import time

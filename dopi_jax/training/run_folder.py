@@ -81,7 +81,7 @@ def refuse_if_used(workdir: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def told_if_unwritable(workdir: pathlib.Path) -> Iterator[None]:
-    """Turns an error of the file system inside into a sentence about the run's folder."""
+    """Turns an error of the file system inside into a `UserError` about the run's folder."""
     try:
         yield
     except OSError as error:

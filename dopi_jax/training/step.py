@@ -110,7 +110,7 @@ def _average(averaged: Any, params: Any, step: jax.Array, keep: float) -> Any:
 
 
 def cast_kernels(precision: str, variables: Any) -> Any:
-    """Returns variables of networks with all kernels rounded, which makes the networks compute in that precision.
+    """Casts the kernels of networks, which makes the networks compute in that precision.
 
     Args:
       precision: "float32" or "bfloat16".

@@ -1,4 +1,4 @@
-"""Leaving a training in good order when it is asked to: by SIGTERM or Ctrl-C, to any of its processes."""
+"""Stopping a training cleanly on SIGTERM or Ctrl-C, sent to any of its processes."""
 
 import signal
 from collections.abc import Callable, Mapping
