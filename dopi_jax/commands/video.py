@@ -25,7 +25,7 @@ from dopi_jax.model_file import write_model
 from dopi_jax.picture_files import write_picture
 from dopi_jax.trained_model import Model, load
 from dopi_jax.training.logging import read_metrics
-from dopi_jax.training.run_folder import hold, told_if_unwritable, write_whole
+from dopi_jax.training.run_folder import hold, user_error_if_unwritable, write_whole
 
 _EXAMPLE = """\
   dopi-jax video my.mp4 --minutes 30 --field-of-view 70 --out runs/my_video
@@ -146,7 +146,7 @@ def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
         config.train.checkpoint_every = _TIMED_STEPS
         run_training(config, workdir)
         steps = max(_FEWEST_STEPS, round(60 * minutes * _steps_per_second(workdir)))
-        with told_if_unwritable(workdir):
+        with user_error_if_unwritable(workdir):
             write_whole(plan, json.dumps({"minutes": minutes, "steps": steps}))
     config.train.steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
     every = max(_TIMED_STEPS, config.train.steps // 8)

@@ -16,7 +16,7 @@ from dopi_jax.training.checkpoint import Checkpoints
 from dopi_jax.training.collapse import CollapseMonitor
 from dopi_jax.training.logging import RunLog
 from dopi_jax.training.run_config import write_config
-from dopi_jax.training.run_folder import hold, told_if_unwritable
+from dopi_jax.training.run_folder import hold, user_error_if_unwritable
 from dopi_jax.training.state import TrainState, create_state
 from dopi_jax.training.step import train_step
 from dopi_jax.training.stop import StopSignal
@@ -72,7 +72,7 @@ def train(
 
 def _train(config, workdir, batches, validate, draw, frozen, initial, resident, input_metrics) -> TrainState:
     check_same_run(workdir, config)
-    with told_if_unwritable(workdir):
+    with user_error_if_unwritable(workdir):
         write_config(workdir, config)
     schedule = config.train
     checkpoints = Checkpoints(workdir, schedule.keep_checkpoints, config)
@@ -83,7 +83,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         state = checkpoints.restore(state)
     processes.give(state)
     first = int(state.step)
-    with told_if_unwritable(workdir):
+    with user_error_if_unwritable(workdir):
         log = RunLog(workdir, schedule.steps, first)
     if first:
         log.say(f"resumed from step {first}")

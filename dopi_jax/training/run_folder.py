@@ -33,14 +33,14 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
     Raises:
       UserError: Another process trains in it, or the folder cannot be written.
     """
-    with told_if_unwritable(workdir):
+    with user_error_if_unwritable(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
     folder = workdir.resolve()
     if folder in _held:
         yield
         return
     with contextlib.ExitStack() as stack:
-        with told_if_unwritable(workdir):
+        with user_error_if_unwritable(workdir):
             file = stack.enter_context((workdir / _LOCK).open("a+", encoding="utf-8"))
         if not _locked(file, workdir):
             raise _in_use(workdir, _holder(file))
@@ -80,7 +80,7 @@ def refuse_if_used(workdir: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def told_if_unwritable(workdir: pathlib.Path) -> Iterator[None]:
+def user_error_if_unwritable(workdir: pathlib.Path) -> Iterator[None]:
     """Turns an error of the file system inside into a `UserError` about the run's folder."""
     try:
         yield
@@ -124,7 +124,7 @@ def set_aside(path: pathlib.Path, workdir: pathlib.Path) -> pathlib.Path:
     """
     name = "_".join(path.relative_to(workdir).parts)
     kept, number = workdir / _SET_ASIDE / name, 1
-    with told_if_unwritable(workdir):
+    with user_error_if_unwritable(workdir):
         kept.parent.mkdir(exist_ok=True)
         while kept.exists():
             number += 1
