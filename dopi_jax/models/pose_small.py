@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from dopi_jax.models.cost_volume import displacement_moments, expected_displacement
 from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like
-from dopi_jax.models.motion_symmetry import MIRROR, costs_in_all_ways, mean_of_all_ways
+from dopi_jax.models.motion_symmetry import MIRROR, costs_of_symmetries, mean_over_symmetries
 
 # Frame-to-frame rotation of a car moves a 128x416 image by a pixel or two, too small a part of a cell of untrained features
 # at stride 8. Patches of the image at stride 4, made free of brightness and contrast, show it at once: on 200 pairs of
@@ -39,17 +39,17 @@ class SmallPoseNet(nn.Module):
     The cost volume also gives the displacement of every cell directly, whose moments over the image, as a small motion
     makes them, depend linearly on that motion: the last layer can read rotation off them before any other has learnt.
 
-    It is read in all ways of `motion_symmetry`: without the mirror, 600 steps on drawn streets left a motion to one side, of
-    7 mm a frame, that all frames had in common.
+    It is read in all four ways of `motion_symmetry`: without the mirror, training on drawn streets leaves a sideways drift
+    that all frames share.
 
-    Added is the mean motion over time, a parameter, of what no mirror turns round: what is the same in every frame need not
-    be read off images. Of what differs between the sources a part is kept: a car's motion is steady.
+    A learned mean motion over time is added, with only the components that mirroring leaves unchanged. Of the difference
+    between the sources a part is kept: a car's motion is steady.
     """
 
     @nn.compact
     def __call__(self, target: jax.Array, sources: Sequence[jax.Array]) -> jax.Array:
         target_patches, *source_patches = (normalised_patches(images) for images in (target, *sources))
-        costs = costs_in_all_ways(target_patches, source_patches, SEARCH_RADIUS)
+        costs = costs_of_symmetries(target_patches, source_patches, SEARCH_RADIUS)
         displacement = expected_displacement(costs, SHARPNESS, SEARCH_RADIUS)
         # Where a displacement is seen tells which motion it belongs to.
         coordinates = coordinates_like(costs)
@@ -58,7 +58,7 @@ class SmallPoseNet(nn.Module):
             x = nn.relu(conv(channels, 3, 2, name=f"conv{layer}")(x))
         pooled = jnp.concatenate([jnp.mean(x, axis=(1, 2)), displacement_moments(displacement, coordinates)], axis=-1)
         motions = nn.Dense(6, use_bias=False, kernel_init=NEAR_ZERO, name="pose")(pooled)
-        poses = mean_of_all_ways(motions, len(sources))
+        poses = mean_over_symmetries(motions, len(sources))
         mean_motion = self.param("mean_motion", lambda _: jnp.array(FIRST_MOTION) / jnp.array(SCALES))
         mean_motion = mean_motion * (1 + jnp.array(MIRROR)) / 2
         times = _times_of_sources(len(sources))[:, None]
