@@ -81,7 +81,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
     state = parallel.replicate(create_state(config, frozen, initial, pretrained=from_imagenet))
     if not is_new:
         state = checkpoints.restore(state)
-    processes.give(state)
+    processes.broadcast(state)
     first = int(state.step)
     with user_error_if_unwritable(workdir):
         log = RunLog(workdir, schedule.steps, first)
@@ -90,7 +90,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
     if first >= schedule.steps:
         log.say(f"nothing to do: config.train.steps is {schedule.steps}")
     stop = StopSignal()
-    step_function = parallel.data_parallel(stop.carried_by(train_step(config)))
+    step_function = parallel.data_parallel(stop.share_requests(train_step(config)))
     finite = BadSteps(workdir, schedule.max_bad_steps, log.warn)
     monitor = CollapseMonitor()
 
@@ -116,8 +116,8 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         for step, batch in zip(range(first + 1, schedule.steps + 1), waited, strict=False):
             if step == first + 1:
                 log.say("compiling the train step; the first step takes a while")
-            state, metrics = step_function(state, stop.said_with(batch))
-            stop.hear(metrics)
+            state, metrics = step_function(state, stop.add_request(batch))
+            stop.read_requests(metrics)
             waited.while_not_ready(metrics["loss"])
             finite.look(step, metrics, batch)
             if step == first + 1:
@@ -165,16 +165,16 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
 
 def _follow(config: Config, batches: Batches, resident: Mapping[str, np.ndarray] | None) -> TrainState:
     """Trains as `_train` does, in a process that is not the first: it writes nothing."""
-    state = parallel.replicate(processes.take())
+    state = parallel.replicate(processes.receive())
     first = int(state.step)
     stop = StopSignal()
-    step_function = parallel.data_parallel(stop.carried_by(train_step(config)))
+    step_function = parallel.data_parallel(stop.share_requests(train_step(config)))
     try:
         on_devices = parallel.prefetched(batches(first))
         ready = on_devices if resident is None else parallel.gathered(on_devices, resident)
         for _, batch in zip(range(first, config.train.steps), ready, strict=False):
-            state, metrics = step_function(state, stop.said_with(batch))
-            stop.hear(metrics)
+            state, metrics = step_function(state, stop.add_request(batch))
+            stop.read_requests(metrics)
             if stop.agreed:
                 break
         jax.block_until_ready(state)
