@@ -61,8 +61,8 @@ class BadSteps:
         self._unseen = None
         self._batch_in = ""
 
-    def look(self, step: int, metrics: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> None:
-        """Looks at the step before this one.
+    def check(self, step: int, metrics: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> None:
+        """Checks the previous step, while the devices work on this one.
 
         Args:
           step: Its number.
@@ -72,11 +72,11 @@ class BadSteps:
         Raises:
           UserError: It is one skipped step too many.
         """
-        self.look_again()
+        self.check_last()
         self._unseen = step, metrics, batch
 
-    def look_again(self) -> None:
-        """Looks at the last step; waits for it."""
+    def check_last(self) -> None:
+        """Checks the last step; waits for it."""
         if self._unseen is None:
             return
         (step, metrics, batch), self._unseen = self._unseen, None

@@ -64,7 +64,7 @@ class CollapseMonitor:
         self._since: dict[str, tuple[int, int]] = {}  # by sign: at which step it began, and looks since then
         self._told: set[str] = set()
 
-    def look(self, step: int, values: Mapping[str, float]) -> list[str]:
+    def check(self, step: int, values: Mapping[str, float]) -> list[str]:
         """Returns a sentence for each sign that has lasted long enough and was not reported before.
 
         Args:

@@ -98,7 +98,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         return step % period == 0 or step == schedule.steps or stop.agreed
 
     def save() -> None:
-        finite.look_again()
+        finite.check_last()
         checkpoints.save(state)
 
     def look() -> None:
@@ -119,7 +119,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
             state, metrics = step_function(state, stop.add_request(batch))
             stop.read_requests(metrics)
             waited.while_not_ready(metrics["loss"])
-            finite.look(step, metrics, batch)
+            finite.check(step, metrics, batch)
             if step == first + 1:
                 jax.block_until_ready(metrics)
                 log.say(f"first step done after {time.monotonic() - since:.0f} s")
@@ -130,13 +130,13 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
                 values = {name: float(value) for name, value in jax.device_get(metrics).items()}
                 now = time.monotonic()
                 values["steps_per_second"] = (step - since_step) / (now - since) if step > since_step else 0.0
-                finite.look_again()
+                finite.check_last()
                 values["bad_steps"] = finite.count
                 values |= input_metrics() if input_metrics else {}
                 values["waiting_for_input"] = waited.since_last_asked() / (now - since) if step > since_step else 0.0
                 since, since_step = now, step
                 log.scalars(step, values)
-                for sentence in monitor.look(step, values):
+                for sentence in monitor.check(step, values):
                     log.warn(step, sentence)
             if is_due(schedule.checkpoint_every):
                 save()
