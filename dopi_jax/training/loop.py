@@ -101,7 +101,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         finite.check_last()
         checkpoints.save(state)
 
-    def look() -> None:
+    def run_validation() -> None:
         values = stop.unless_requested(validate, state)
         if values is not None:
             _keep_best(checkpoints, state, values, schedule.best_by)
@@ -110,7 +110,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
     try:
         step, since, since_step = first, time.monotonic(), first
         if first and validate is not None and is_due(schedule.validate_every) and not log.has(first, "validation"):
-            look()
+            run_validation()
         on_devices = parallel.prefetched(batches(first))
         waited = _WaitedFor(on_devices if resident is None else parallel.gathered(on_devices, resident))
         for step, batch in zip(range(first + 1, schedule.steps + 1), waited, strict=False):
@@ -144,7 +144,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
                 for name, image in (stop.unless_requested(draw, state) or {}).items():
                     log.picture(step, name, image)
             if validate is not None and is_due(schedule.validate_every):
-                look()
+                run_validation()
             if stop.agreed:
                 save()
                 log.say(f"stopped at step {step} as asked; the same command goes on from here")
