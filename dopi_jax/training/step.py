@@ -51,7 +51,7 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         loss, diagnostics, gradient = parallel.mean_across_devices(means)
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
         if config.optimizer.clip_norm > 0:
-            gradient = clip_gradient(gradient, metrics["grad_norm"], config.optimizer.clip_norm)
+            gradient = shortened(gradient, metrics["grad_norm"], config.optimizer.clip_norm)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         averaged = _average(state.averaged, params, state.step, config.train.average)
@@ -97,7 +97,7 @@ def mean_over_parts(of_part: Callable[[Any, Any], tuple[Any, Any]], carried: Any
     return jax.tree.map(lambda value: value / parts, sums), carried
 
 
-def clip_gradient(gradient: Any, norm: jax.Array, longest: float) -> Any:
+def shortened(gradient: Any, norm: jax.Array, longest: float) -> Any:
     """Returns a gradient, given with its norm, in the same direction and at most so long."""
     factor = jnp.minimum(1, longest / norm)
     return jax.tree.map(lambda leaf: factor * leaf, gradient)
