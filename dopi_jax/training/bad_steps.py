@@ -15,7 +15,7 @@ from dopi_jax.training.state import TrainState
 
 
 def skip_if_not_finite(metrics: Mapping[str, jax.Array], before: TrainState, after: TrainState) -> TrainState:
-    """Returns the state after a step: if loss or gradient are not finite, the old one with the step counted.
+    """Returns the state after a step, which is that before it, one step on, if loss or gradient are not finite.
 
     It is a selection inside the compiled step, not a branch around it: the devices do not wait for anyone to look, and a
     finite step gives what it would give without.
