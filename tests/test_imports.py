@@ -115,13 +115,14 @@ def test_no_import_runs_upwards():
     layer = {name: index for index, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}
     package = pathlib.Path(__file__).parents[1] / "dopi_jax"
     files = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] != "configs"]
+    assert len(files) > 100
     upwards = []
     for path in files:
-        package_name = path.relative_to(package).with_suffix("").parts[0]
-        if package_name in ("__init__", "__main__"):
+        importing = path.relative_to(package).with_suffix("").parts[0]
+        if importing in ("__init__", "__main__"):
             continue
+        assert importing in layer, f"dopi_jax/{importing} is new: give it a place in LAYERS"
         for imported in imported_packages(path):
-            if imported in layer and layer[imported] > layer[package_name]:
+            if imported in layer and layer[imported] > layer[importing]:
                 upwards.append(f"{path.relative_to(package)} imports {imported}")
     assert upwards == []
-    assert len(files) > 100
