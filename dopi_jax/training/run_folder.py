@@ -28,12 +28,14 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
     """Makes this process the only one that trains in a folder; the lock ends with the process, however that ends.
 
     Args:
-      workdir: The run's folder; made if it is not there. To hold it once more inside does nothing.
+      workdir: The run's folder; made if it is not there, and removed again if nothing is written in it. To hold it once more
+        inside does nothing.
 
     Raises:
       UserError: Another process trains in it, or the folder cannot be written.
     """
     with user_error_if_unwritable(workdir):
+        is_new = not workdir.exists()
         workdir.mkdir(parents=True, exist_ok=True)
     folder = workdir.resolve()
     if folder in _held:
@@ -51,7 +53,17 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
             file.flush()
         _held.add(folder)
         stack.callback(_held.discard, folder)
+        stack.callback(_remove_if_unused, workdir, is_new)
         yield
+
+
+def _remove_if_unused(workdir: pathlib.Path, is_new: bool) -> None:
+    """Removes the lock of a folder in which a refused command has written nothing, and the folder if it is new."""
+    with contextlib.suppress(OSError):
+        if [path.name for path in workdir.iterdir()] == [_LOCK]:
+            (workdir / _LOCK).unlink()
+            if is_new:
+                workdir.rmdir()
 
 
 def user(workdir: pathlib.Path) -> str | None:
