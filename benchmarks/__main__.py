@@ -7,7 +7,7 @@ import jax
 
 from benchmarks import measure, options, row
 from benchmarks.program import fresh_cache
-from dopi_jax.errors import told_in_one_sentence
+from dopi_jax.errors import report_user_errors
 
 
 def run(chosen: options.Options) -> list[row.Row]:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
       arguments: Words after the command; those of this process if None.
     """
-    with told_in_one_sentence():
+    with report_user_errors():
         chosen = options.parse(arguments)
         about = {
             "device": chosen.device.device_kind,

@@ -18,7 +18,7 @@ from dopi_jax.networks import build_networks
 from dopi_jax.objectives import compare, mean_pool, predict_geometry, rigid_views
 from dopi_jax.objectives.reconstruction import occlusion_masks, reconstruction_loss
 from dopi_jax.training.state import build_optimizer
-from dopi_jax.training.step import with_kernels_in
+from dopi_jax.training.step import cast_kernels
 
 Part = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function, and the arguments to compile it for."""
@@ -55,7 +55,7 @@ def _phase_1(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
     networks = build_networks(config.model)
 
     def forward(params: Any, batch_stats: Any, target: Any, sources: Any) -> tuple[Any, Any, Any]:
-        params = with_kernels_in(config.train.precision, params)
+        params = cast_kernels(config.train.precision, params)
         variables = {"params": params["depth"], "batch_stats": batch_stats.get("depth", {})}
         disparities, _ = networks.depth.apply(variables, target, train=True, mutable=["batch_stats"])
         frozen = jax.lax.stop_gradient(variables)
@@ -113,7 +113,7 @@ def _phase_2(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
     networks = build_networks(config.model)
 
     def forward(params: Any, frozen: Any, target: Any, sources: Any) -> tuple[Any, Any]:
-        params, frozen = with_kernels_in(config.train.precision, (params, frozen))
+        params, frozen = cast_kernels(config.train.precision, (params, frozen))
         taught = predict_geometry(
             frozen,
             target,
@@ -126,7 +126,7 @@ def _phase_2(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
             normalize=config.loss.normalize_all_disparities,
         )
         refs = [sources[:, 0], sources[:, 1]]
-        forward, backward, *_ = networks.flow.apply({"params": params["flow"]}, target, refs, train=True)
+        forward, backward, *_ = networks.flow.apply({"params": params["flow"]}, target, refs, all_scales=True)
         return taught, (backward, forward)
 
     def forward_with_mean(*given: Any) -> tuple[Any, Any]:

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         command = importlib.import_module(COMMANDS[arguments[0]][0])
         if arguments[0] in _WITH_CONFIG:
-            from dopi_jax.commands import flags
+            from dopi_jax.command_line import flags
 
             flags.run(command.main, arguments[1:])
         else:

@@ -1,4 +1,4 @@
-"""The census distance of two images: it compares the order of grey levels around a pixel, which light does not change.
+"""The census distance of two images: it compares the order of grey levels around a pixel, which lighting does not change.
 
 After the ternary census transform of Stein (DAGM 2004) in the soft form of UnFlow (Meister, Hur and Roth, AAAI 2018).
 """

@@ -1,4 +1,4 @@
-"""Cut-outs of images: what a student sees of them, where the flow of the whole images teaches it."""
+"""Crops of images for self-supervised flow: the student sees the crop, the teacher the whole image."""
 
 import chex
 import jax

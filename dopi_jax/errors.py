@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this", and how commands tell it."""
+"""The exception for mistakes that the user can correct, and how commands report it."""
 
 import argparse
 import contextlib
@@ -15,7 +15,7 @@ _SMALLER = "choose smaller images or fewer of them at a time; in training config
 
 
 class UserError(Exception):
-    """A mistake in the input, told in one sentence: the field or file, what was found, what was expected, what to do.
+    """A mistake in the input, as one sentence: the field or file, what was found, what was expected, what to do.
 
     The commands print it without a traceback and exit with status 1.
     """
@@ -51,11 +51,11 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 @contextlib.contextmanager
-def told_in_one_sentence() -> Iterator[None]:
+def report_user_errors() -> Iterator[None]:
     """Ends the process with status 1 and one sentence on stderr at a `UserError` inside.
 
-    So do a file or folder that the system refuses, and too little memory. Ctrl-C ends it with status 130, as usual; a
-    reader that has seen enough, such as `head`, without a word.
+    The same for a file or folder that cannot be read or written, and for too little memory. Ctrl-C ends it with status
+    130, as usual; a closed pipe, as by `head`, ends it without a message.
     """
     print_any_text()
     try:
@@ -96,7 +96,7 @@ def _flush_output() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:
-        sys.stdout = open(os.devnull, "w")  # or Python would try again at its end, and tell that it fails
+        sys.stdout = open(os.devnull, "w")  # or Python would try again at exit, and report the failure
         raise
 
 

@@ -47,7 +47,7 @@ def robust_penalty(difference: chex.Array, penalty: Penalty = "charbonnier") -> 
 def ssim(a: chex.Array, b: chex.Array) -> chex.Array:
     """Returns the structural similarity of two images (paper eq. 4, D3).
 
-    Local means and variances are taken with a 13x13 Gaussian of sigma 1.5, beyond the border of zeros.
+    Local means and variances are taken with a 13x13 Gaussian of sigma 1.5, with zeros beyond the border.
 
     Args:
       a: Image [H, W, C] in [-1, 1].
@@ -111,7 +111,7 @@ def masked_mean(error: chex.Array, mask: chex.Array) -> chex.Array:
 
     Args:
       error: Error [H, W].
-      mask: Pixels that count [H, W]: boolean, or any numbers, of which 0 is False.
+      mask: Pixels to average [H, W]: boolean, or any numbers, of which 0 is False.
 
     Returns:
       Scalar. The mask carries no gradient; what it excludes may be anything, NaN included.
@@ -186,7 +186,7 @@ def mean_normalized_disparity(disparity: chex.Array) -> chex.Array:
 
 
 def unlike_a_vehicle(source_from_target: chex.Array) -> chex.Array:
-    """Returns how much of a motion a car hardly ever makes: sideways and upwards, and changes of speed from frame to frame.
+    """Returns a penalty on motion unusual for a car: sideways and upwards, and changes of speed from frame to frame.
 
     What images show of it is hard to tell from turning and from errors of depth; for footage from a car it may be held back.
 
@@ -206,7 +206,7 @@ def unlike_a_vehicle(source_from_target: chex.Array) -> chex.Array:
 
 
 def departure_where_plain(disparity: chex.Array, known: chex.Array, image: chex.Array) -> chex.Array:
-    """Returns how far disparity departs from a known one where the image is so plain that no photometric error can tell.
+    """Returns the distance of disparity from a known one where the image has too little texture for a photometric error.
 
     Args:
       disparity: Disparity [H, W], positive.
@@ -234,7 +234,7 @@ def flow_consistency(
     Args:
       flow: Flow [H, W, 2] in pixels.
       rigid_flow: Rigid flow [H, W, 2] in pixels, the teacher: it gets no gradient.
-      mask: Pixels that count [H, W]: those that cannot be seen in the source, where nothing else teaches the flow.
+      mask: Pixels to compare [H, W]: those that cannot be seen in the source, where nothing else teaches the flow.
       penalty: As in `robust_penalty`.
 
     Returns:
@@ -246,7 +246,7 @@ def flow_consistency(
 
 
 def distance_from_matches(flow: chex.Array, matches: chex.Array) -> chex.Array:
-    """Returns how far flow is from where corners were followed to.
+    """Returns the distance of flow from tracked corners.
 
     Args:
       flow: Flow [H, W, 2] in pixels.

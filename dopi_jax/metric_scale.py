@@ -1,4 +1,4 @@
-"""The one number that images do not tell, metres per unit of depth, from what a user knows."""
+"""The metric scale of depth, in metres per unit, from a length that the user knows."""
 
 import numpy as np
 
@@ -45,6 +45,6 @@ def camera_height(depth: np.ndarray, K: np.ndarray) -> float | None:
 
 
 def metres_per_unit(lengths: list[float | None], metres: float) -> float | None:
-    """Returns the scale by a length known in metres and the median of what some frames say of it; None without any."""
+    """Returns the scale from a length known in metres and the median of its estimates in frames; None without any."""
     known = [length for length in lengths if length]
     return metres / float(np.median(known)) if known else None

@@ -1,7 +1,7 @@
-"""Depth made better by a second view: with the motion known, a pixel's place in the other image tells how far it is.
+"""Depth refined by a second view: with known motion, the position of a pixel in the other image gives its depth.
 
-A network's depth is the start. Along the line on which a pixel can be seen in the other image, the place is taken where the
-images around it look most alike: a plane sweep (Collins, CVPR 1996) over factors on the disparity, by census error.
+A network's depth is the start. Along a pixel's epipolar line in the other image, the position is taken whose surroundings
+look most alike: a plane sweep (Collins, CVPR 1996) over factors on the disparity, by census error.
 """
 
 import chex

@@ -1,4 +1,4 @@
-"""The networks that a config names, and depth and motion by all of them: what training and prediction both build on."""
+"""The networks of a config, and depth and motion by them, for training and for prediction."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""OpenCV under a name of ours, imported when it is first used: training from a prepared set does without it."""
+"""OpenCV, imported when it is first used: training from a prepared set does not need it."""
 
 import functools
 import importlib.util

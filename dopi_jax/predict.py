@@ -1,4 +1,4 @@
-"""Trained networks applied: disparity of images, motion and flow of snippets, and all that a snippet shows."""
+"""Compiled functions that apply trained networks: disparity of images, motion and flow of snippets, views for panels."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -72,9 +72,9 @@ def make_predict_poses(config: Config):
 
 
 def make_predict_first_poses(config: Config):
-    """Returns a compiled function (variables, target, sources) -> what the pose network says at first sight, [B, 2, 4, 4].
+    """Returns a compiled function (variables, target, sources) -> the pose network's unrefined output, [B, 2, 4, 4].
 
-    `make_predict_poses` lets it look again and follow corners, where the config asks for that.
+    `make_predict_poses` also refines it and follows tracked corners, if the config says so.
     """
     net = build_networks(config.model).pose
     once = {"pose_net": net, "rotation": config.model.rotation, "refinements": 0}
@@ -89,7 +89,7 @@ def make_predict_first_poses(config: Config):
 def in_batches(
     function: Callable[[np.ndarray], chex.Array], count: int, size: int, progress: Callable[[list], Iterable] = iter
 ) -> np.ndarray:
-    """Applies a function of a batch to as many samples as there are.
+    """Applies a function of a batch to any number of samples.
 
     Args:
       function: Of the places [size] of a batch's samples, to its results [size, ...].
@@ -131,7 +131,7 @@ def make_predict_flow(config: Config):
     """Returns a compiled function of a snippet batch -> optical flow [B, 2, H, W, 2] to t-1 and t+1, in pixels.
 
     The function takes variables, `target` [B, H, W, 3] and `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], and maybe the
-    rigid flows [B, 2, H, W, 2] to them in pixels; a network that does not look at these takes no notice.
+    rigid flows [B, 2, H, W, 2] to them in pixels; networks without that input ignore them.
     """
     net = build_networks(config.model).flow
 

@@ -1,4 +1,4 @@
-"""What a trained model says of a video, as numpy arrays."""
+"""Predictions of a trained model for a video, as numpy arrays."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What a model says of a video of N frames, at the frames' own size; None is what the model has no network for.
+    """Predictions for a video of N frames, at the frames' own size; None where the model has no network for it.
 
     Attributes:
       disparity: float32 [N, H, W], positive, in units of the model's own.
@@ -29,7 +29,7 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class FramePrediction:
-    """What a model says of one frame of a video, at the frame's own size; None is what there is none of.
+    """Predictions for one frame of a video, at the frame's own size; None where there is none.
 
     Attributes:
       disparity: float32 [H, W], positive, in units of the model's own.

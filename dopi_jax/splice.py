@@ -1,7 +1,7 @@
-"""Images cut in two and put together anew: what the depth network sees where it is not to learn a street's usual layout.
+"""Data grafting: images cut in two and recombined, so that the depth network does not learn a street's usual layout.
 
 All images of a batch are cut at the same column; the right part comes to the left, and beside it the left part of another
-image. What the network says is put back in the same way, so that losses compare each image with its own neighbours in time.
+image. The network's output is put back in the same way, so that losses compare each image with its own neighbours in time.
 The idea is the data grafting of Peng et al., "Excavating the Potential Capacity of Self-Supervised Monocular Depth
 Estimation" (ICCV 2021).
 """

@@ -51,7 +51,7 @@ class Model:
         self._visible = jax.jit(jax.vmap(functools.partial(_visible, config)))
 
     def __call__(self, frames: np.ndarray, K: np.ndarray | None = None, *, flow: bool = True) -> Prediction:
-        """Returns everything that the networks say of a video.
+        """Predicts depth, motion, flow and visibility of a video.
 
         Args:
           frames: uint8 [N, H, W, 3], RGB, in the order of time; [H, W, 3] is a video of one frame.

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dopi_jax.errors import UserError, print_any_text, told_in_one_sentence
+from dopi_jax.errors import UserError, print_any_text, report_user_errors
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from dopi_jax.errors import UserError, print_any_text, told_in_one_sentence
     ],
 )
 def test_what_a_user_can_mend_is_one_sentence(capsys, error, sentence):
-    with pytest.raises(SystemExit) as ended, told_in_one_sentence():
+    with pytest.raises(SystemExit) as ended, report_user_errors():
         raise error
     assert ended.value.code == 1
     said = capsys.readouterr().err
@@ -32,7 +32,7 @@ def test_what_a_user_can_mend_is_one_sentence(capsys, error, sentence):
 
 @pytest.mark.parametrize("error", [ValueError("a mistake of ours"), OSError("of no file"), RuntimeError("INTERNAL")])
 def test_anything_else_stays_what_it_is(error):
-    with pytest.raises(type(error), match=str(error)), told_in_one_sentence():
+    with pytest.raises(type(error), match=str(error)), report_user_errors():
         raise error
 
 
@@ -47,8 +47,8 @@ def test_a_terminal_that_lacks_a_character_gets_it_escaped(monkeypatch):
 
 PRINT = """
 import sys
-from dopi_jax.errors import told_in_one_sentence
-with told_in_one_sentence():
+from dopi_jax.errors import report_user_errors
+with report_user_errors():
     print("x" * int(sys.argv[1]))
 """
 
@@ -83,7 +83,7 @@ def test_a_command_without_output_is_no_mistake(printing):
 
 WRITE_RESULTS = r"""
 import pathlib, sys
-from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.config import Config
 run = EvaluationRun(Config(), (), pathlib.Path(sys.argv[1]), {}, 7)
 run.write_results("pose", "0.1 \xb1 0.2", {}, [{"drive": "Stra\xdfe", "ate": 1.0}])

@@ -225,9 +225,8 @@ def test_the_objective_adds_up_six_scales_and_gives_each_source_its_own_flow(net
 
     @jax.jit
     def by_hand(params):
-        forward, backward = net.apply(
-            {"params": params["flow"]}, batch["target"], [batch["sources"][:, 0], batch["sources"][:, 1]], train=True
-        )
+        neighbours = [batch["sources"][:, 0], batch["sources"][:, 1]]
+        forward, backward = net.apply({"params": params["flow"]}, batch["target"], neighbours, all_scales=True)
         total = 0.0
         for sample in range(2):
             rigid = rigid_views(*(leaf[sample] for leaf in snippet_geometry), batch["intrinsics"][sample], 6, config)

@@ -213,7 +213,7 @@ def test_what_is_no_png_is_told(tmp_path):
         read_kitti_flow(tmp_path / "000000_10.png")
 
 
-def test_a_damaged_flow_map_is_told_in_one_sentence(tmp_path, capfd):
+def test_a_damaged_flow_map_is_a_user_error(tmp_path, capfd):
     path = tmp_path / "flow.png"
     write_kitti_flow(path, random_flow((12, 10))[0])
     whole = path.read_bytes()

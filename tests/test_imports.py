@@ -1,5 +1,6 @@
-"""What a machine without TensorFlow can do: everything but reading data sets."""
+"""Which module may import which, and what a machine without TensorFlow can do: everything but reading data sets."""
 
+import ast
 import os
 import pathlib
 import subprocess
@@ -77,3 +78,51 @@ def test_geometry_needs_only_jax():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+LAYERS = """
+errors
+opencv formats picture_files
+geometry census cut_out splice losses
+config
+models
+objectives
+networks augment evaluation visualization
+metric_scale motion_stereo prediction model_file
+data synthetic output
+predict
+interop
+training
+trained_model
+experiments
+command_line
+commands
+"""
+
+
+def imported_packages(path):
+    """The modules and packages directly below dopi_jax that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "dopi_jax":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("dopi_jax."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dopi_jax."))
+
+
+def test_no_import_runs_upwards():
+    layer = {name: index for index, line in enumerate(LAYERS.strip().splitlines()) for name in line.split()}
+    package = pathlib.Path(__file__).parents[1] / "dopi_jax"
+    files = [path for path in package.rglob("*.py") if path.relative_to(package).parts[0] != "configs"]
+    assert len(files) > 100
+    upwards = []
+    for path in files:
+        importing = path.relative_to(package).with_suffix("").parts[0]
+        if importing in ("__init__", "__main__"):
+            continue
+        assert importing in layer, f"dopi_jax/{importing} is new: give it a place in LAYERS"
+        for imported in imported_packages(path):
+            if imported in layer and layer[imported] > layer[importing]:
+                upwards.append(f"{path.relative_to(package)} imports {imported}")
+    assert upwards == []

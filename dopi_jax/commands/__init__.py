@@ -1,1 +1,1 @@
-"""The commands train.py and evaluate.py: where config, data, training and evaluation meet."""
+"""The commands: each parses its options and calls the library."""

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from dopi_jax import evaluation
-from dopi_jax.commands import flags as command_flags
-from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
-from dopi_jax.commands.tasks import TASKS
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.config import ABLATIONS, FLOW_ABLATIONS
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
+from dopi_jax.experiments.synthetic_runs import check_choices, draw_streets, print_stage, train_phase
+from dopi_jax.experiments.tasks import TASKS
 from dopi_jax.training.run_folder import hold
 
 _FIRST_SEED = 20  # streets that no decision in this project is based on
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/ablation"), help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=3, help="how many (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="of each training, instead of what the demo's configs say")
-    with told_in_one_sentence():
+    with report_user_errors():
         options = parser.parse_args(arguments)
         if options.seeds < 1:
             raise UserError(f"--seeds is {options.seeds}: expected at least 1")
@@ -56,13 +56,13 @@ def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -
     """
     check_choices(max(seeds), steps)
     command_flags.use_compilation_cache()
-    command_flags.tell_warnings_as_notes()
+    command_flags.print_warnings_as_notes()
     results = {(phase, row): [] for phase, rows in _ROWS.items() for row in rows}
     for seed in seeds:
         folder = workdir / f"seed_{seed}"
         draw_streets(folder / "data", seed)
         for phase, row in results:
-            say(f"seed {seed}, {_TABLES[phase]}, {row}")
+            print_stage(f"seed {seed}, {_TABLES[phase]}, {row}")
             trained = train_phase(
                 phase,
                 folder / f"{phase}_{row}",

@@ -7,11 +7,11 @@ interruption the same command goes on.
 import pathlib
 import time
 
-from dopi_jax.commands import flags as command_flags
-from dopi_jax.commands.report import summary_table, write_report
-from dopi_jax.commands.street_runs import check_choices, draw_streets, say, train_phase
-from dopi_jax.commands.tasks import TASKS
-from dopi_jax.errors import ArgumentParser, told_in_one_sentence
+from dopi_jax.command_line import flags as command_flags
+from dopi_jax.errors import ArgumentParser, report_user_errors
+from dopi_jax.experiments.report import summary_table, write_report
+from dopi_jax.experiments.synthetic_runs import check_choices, draw_streets, print_stage, train_phase
+from dopi_jax.experiments.tasks import TASKS
 from dopi_jax.training.run_folder import hold
 
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/demo"), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=7, help="of streets and training (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="of each phase, instead of what the configs say")
-    with told_in_one_sentence():
+    with report_user_errors():
         options = parser.parse_args(arguments)
         with hold(options.workdir):
             run(options.workdir, options.seed, options.steps)
@@ -44,7 +44,7 @@ def run(workdir: pathlib.Path, seed: int, steps: int | None = None) -> None:
     """
     check_choices(seed, steps)
     command_flags.use_compilation_cache()
-    command_flags.tell_warnings_as_notes()
+    command_flags.print_warnings_as_notes()
     started = time.monotonic()
     data = workdir / "data"
     draw_streets(data, seed)
@@ -53,7 +53,7 @@ def run(workdir: pathlib.Path, seed: int, steps: int | None = None) -> None:
     # The run of phase 2 holds the networks of phase 1 as well.
     trained = train_phase("flow", runs["flow"], data, seed, steps=steps, depthpose=runs["depthpose"])
     for task, evaluate in TASKS.items():
-        say(f"measuring {task} on streets that nothing was trained on")
+        print_stage(f"measuring {task} on streets that nothing was trained on")
         evaluate(trained)
     report = write_report(workdir, trained, runs)
     print(f"\n{summary_table(trained.results_folder())}\n")

@@ -5,11 +5,11 @@ import pathlib
 
 from absl import flags
 
-from dopi_jax.commands import evaluate_flow
-from dopi_jax.commands import flags as command_flags
-from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.commands.tasks import TASKS
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.errors import UserError
+from dopi_jax.experiments import evaluate_flow
+from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.tasks import TASKS
 from dopi_jax.training.trained import check_same_run
 
 _RUN_OF_TASK = {"flow": "kitti_flow"}  # the default run of a task, where it is not that of the default config
@@ -42,7 +42,7 @@ def main() -> None:
             raise UserError("--model has a config of its own: leave --config out; --config.FIELD=VALUE changes fields")
         check_same_run(workdir, config)
     command_flags.use_compilation_cache()
-    command_flags.tell_warnings_as_notes()
+    command_flags.print_warnings_as_notes()
     on_street = _TASK.value == "occlusion"  # needs no data set, and works without a trained run
     if _MODEL.value:
         run = EvaluationRun.of_model(_MODEL.value, workdir, command_flags.overrides(), needs_data=not on_street)

@@ -5,9 +5,9 @@ import pathlib
 from typing import Any
 
 from dopi_jax import formats
-from dopi_jax.commands.sizes import parse_size
+from dopi_jax.command_line.sizes import parse_size
 from dopi_jax.config import Config
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 from dopi_jax.interop.programs import network_functions, onnx_program, stablehlo_program
 from dopi_jax.model_file import find_model_file, read_model, write_model
 from dopi_jax.training.trained import read_run
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
+    with report_user_errors():
         run(_parser().parse_args(arguments))
 
 

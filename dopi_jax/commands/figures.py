@@ -11,7 +11,7 @@ from PIL import Image
 
 from dopi_jax import losses, predict, visualization
 from dopi_jax.augment import network_batch
-from dopi_jax.commands import flags as command_flags
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.config import Config
 from dopi_jax.data.pipeline import validation_batches
 from dopi_jax.data.selection import find_data_roots, select_sequences

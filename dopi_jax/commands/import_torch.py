@@ -5,9 +5,9 @@ import pathlib
 from typing import Any
 
 from dopi_jax import config as config_lib
-from dopi_jax.commands.sizes import parse_size
+from dopi_jax.command_line.sizes import parse_size
 from dopi_jax.config import Config, apply_flow_variant, apply_variant
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 from dopi_jax.interop.torch_file import read_torch_file
 from dopi_jax.interop.torch_weights import convert
 from dopi_jax.model_file import SUFFIX, write_model
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
+    with report_user_errors():
         run(_parser().parse_args(arguments))
 
 

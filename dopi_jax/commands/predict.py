@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import dopi_jax
 from dopi_jax import formats, metric_scale, visualization
-from dopi_jax.commands import flags as command_flags
+from dopi_jax.command_line import flags as command_flags
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.inputs import Input, open_input
 from dopi_jax.errors import ArgumentParser, UserError

@@ -3,12 +3,12 @@
 import argparse
 import pathlib
 
-from dopi_jax.commands import flags as command_flags
-from dopi_jax.commands.sizes import parse_size
+from dopi_jax.command_line import flags as command_flags
+from dopi_jax.command_line.sizes import parse_size
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.prepare import Encoding, prepare_set
 from dopi_jax.data.selection import find_data_roots, select_sequences
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 
 _EXAMPLE = """\
   python -m dopi_jax prepare --source DATA --select kitti_raw:eigen --select kitti_raw:eigen_val --size 256x832 --out packed
@@ -22,9 +22,9 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
+    with report_user_errors():
         options = _parser().parse_args(arguments)
-        command_flags.tell_warnings_as_notes()
+        command_flags.print_warnings_as_notes()
         run(options)
 
 

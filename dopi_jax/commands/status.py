@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from dopi_jax.config import Config
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 from dopi_jax.training.checkpoint import read_best
 from dopi_jax.training.checkpoint_folder import CheckpointFolder
 from dopi_jax.training.logging import read_metrics
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
+    with report_user_errors():
         run(_parser().parse_args(arguments))
 
 

@@ -11,20 +11,21 @@ from PIL import Image
 
 from dopi_jax import config as config_lib
 from dopi_jax import visualization
-from dopi_jax.commands import flags as command_flags
-from dopi_jax.commands import predict, train
-from dopi_jax.commands.watch import DepthPoseWatch
+from dopi_jax.command_line import flags as command_flags
+from dopi_jax.commands import predict
 from dopi_jax.config import Config
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.images import read_image
 from dopi_jax.data.inputs import Input, open_input
 from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.errors import ArgumentParser, UserError
+from dopi_jax.experiments.training_run import run_training
+from dopi_jax.experiments.validation import DepthPoseValidator
 from dopi_jax.model_file import write_model
 from dopi_jax.picture_files import write_picture
 from dopi_jax.trained_model import Model, load
 from dopi_jax.training.logging import read_metrics
-from dopi_jax.training.run_folder import hold, told_if_unwritable, write_whole
+from dopi_jax.training.run_folder import hold, user_error_if_unwritable, write_whole
 
 _EXAMPLE = """\
   dopi-jax video my.mp4 --minutes 30 --field-of-view 70 --out runs/my_video
@@ -67,12 +68,12 @@ def run(options: argparse.Namespace) -> None:
     model = load(options.model)
     workdir = options.out / "training"
     config = _config(options, model, seen.size)
-    watch = _watch(config)
-    before = watch.validate_variables(model.variables)
+    validator = _validator(config)
+    before = validator.validate_variables(model.variables)
     with hold(workdir):
         _train(config, workdir, options.minutes)
     trained = load(workdir)
-    after = watch.validate_variables(trained.variables)
+    after = validator.validate_variables(trained.variables)
     helped = all(after[name] < before[name] for name in _MEASURES)
     for name, what in _MEASURES.items():
         print(f"{what} of held-out frames: {before[name]:.4f} before, {after[name]:.4f} after {trained.step} steps")
@@ -123,7 +124,7 @@ def _config(options: argparse.Namespace, model: Model, size: tuple[int, int]) ->
     return config
 
 
-def _watch(config: Config) -> DepthPoseWatch:
+def _validator(config: Config) -> DepthPoseValidator:
     footage = Footage(config.data.intrinsics, config.data.field_of_view, by_flags=True)
     roots, held_out = find_data_roots(config.data.root, "INPUT"), []
     for selection in config.data.validation:
@@ -133,7 +134,7 @@ def _watch(config: Config) -> DepthPoseWatch:
             continue
     if not held_out:
         raise UserError(f"{config.data.root} has no frames to hold out: expected a longer video, without cuts near its end")
-    return DepthPoseWatch(config, held_out)
+    return DepthPoseValidator(config, held_out)
 
 
 def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
@@ -143,14 +144,14 @@ def _train(config: Config, workdir: pathlib.Path, minutes: float) -> None:
         config.train.steps = _TIMED_STEPS
         config.train.log_every = _TIMED_STEPS // 2
         config.train.checkpoint_every = _TIMED_STEPS
-        train.run(config, workdir)
+        run_training(config, workdir)
         steps = max(_FEWEST_STEPS, round(60 * minutes * _steps_per_second(workdir)))
-        with told_if_unwritable(workdir):
+        with user_error_if_unwritable(workdir):
             write_whole(plan, json.dumps({"minutes": minutes, "steps": steps}))
     config.train.steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
     every = max(_TIMED_STEPS, config.train.steps // 8)
     config.train.checkpoint_every = config.train.validate_every = config.train.image_every = every
-    state = train.run(config, workdir)
+    state = run_training(config, workdir)
     if int(state.step) < config.train.steps:
         raise UserError("the training was stopped; the same command goes on from here")
 

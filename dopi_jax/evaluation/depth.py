@@ -37,7 +37,7 @@ def depth_metrics(
       min_depth: only ground truth strictly above this is evaluated, in metres.
       max_depth: only ground truth strictly below this is evaluated, in metres.
       crop: "garg" for the central part of the image that the field evaluates, None for the whole image.
-      protocol: "cc" resizes depth by cubic splines and clips it before scaling, as the paper's lineage does;
+      protocol: "cc" resizes depth by cubic splines and clips it before scaling, as the paper and the code it builds on do;
         "monodepth2" resizes inverse depth bilinearly and clips after scaling, as most later papers do.
 
     Returns:
@@ -124,12 +124,12 @@ def average_depth_metrics(per_image: Sequence[dict[str, float]]) -> dict[str, fl
 
 
 def constant_depth_baseline() -> np.ndarray:
-    """Returns the depth [1, 1] of a scene equally far everywhere: what is scored without looking at the image."""
+    """Returns the depth [1, 1] of a scene equally far everywhere: the score without looking at the image."""
     return np.ones((1, 1))
 
 
 def row_profile_baseline(gts: Iterable[np.ndarray], min_depth: float = 1e-3, max_depth: float = 80.0) -> np.ndarray:
-    """Fits one depth per image row to the evaluated frames themselves: what knowing only "lower is nearer" scores.
+    """Fits one depth per image row to the evaluated frames themselves: the score of knowing only "lower is nearer".
 
     It has seen the ground truth it is judged by, so a network that does not beat it has learnt little about the scene.
 
@@ -152,7 +152,7 @@ def row_profile_baseline(gts: Iterable[np.ndarray], min_depth: float = 1e-3, max
 
 
 def pixel_median_baseline(gts: Iterable[np.ndarray], min_depth: float = 1e-3, max_depth: float = 80.0) -> np.ndarray:
-    """Fits one depth per pixel to training frames: what knowing only where streets usually are scores.
+    """Fits one depth per pixel to training frames: the score of knowing only the usual layout of streets.
 
     Args:
       gts: ground truth depths [H, W] in metres, 0 where there is none; a frame of another size counts towards the pixels

@@ -84,10 +84,10 @@ def average_flow_metrics(per_image: Sequence[Mapping[str, Mapping[str, float]]])
     """Averages `regional_flow_metrics` over images in the two ways in use.
 
     Args:
-      per_image: the results of `regional_flow_metrics`, at least one. An image without a region does not count there.
+      per_image: the results of `regional_flow_metrics`, at least one. An image without a region is left out there.
 
     Returns:
-      By region, in the order of `FLOW_REGIONS`: `epe` and `fl`, every image counting the same, as in the paper's lineage;
+      By region, in the order of `FLOW_REGIONS`: `epe` and `fl`, every image counting the same, as in the paper's code;
       `epe_pooled` and `fl_pooled`, every pixel counting the same, as on the KITTI server; how many `images` and `pixels`.
 
     Raises:
@@ -114,7 +114,7 @@ def average_flow_metrics(per_image: Sequence[Mapping[str, Mapping[str, float]]])
 
 
 def resize_flow(flow: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Brings a flow map to another size: bilinear, the corner pixels fixed, as in the paper's lineage (D24).
+    """Brings a flow map to another size: bilinear, the corner pixels fixed, as in the paper's code (D24).
 
     Args:
       flow: [h, w, 2] = (u, v) in its own pixels.
@@ -130,7 +130,7 @@ def resize_flow(flow: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def composite_flow(flow: np.ndarray, rigid: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Takes the flow network's answer where the pixel is seen again, and what depth and pose say where it is not (D27).
+    """Takes the flow network's flow where the pixel is visible, and the rigid flow of depth and pose where it is not (D27).
 
     Args:
       flow: flow [H, W, 2] of the flow network, in pixels.
@@ -144,7 +144,7 @@ def composite_flow(flow: np.ndarray, rigid: np.ndarray, visible: np.ndarray) -> 
 
 
 def zero_flow_baseline(shape: tuple[int, int]) -> np.ndarray:
-    """Returns the flow [H, W, 2] of a scene in which nothing moves: what is scored without looking at the images."""
+    """Returns the flow [H, W, 2] of a scene in which nothing moves: the score without looking at the images."""
     return np.zeros((*shape, 2))
 
 

@@ -63,13 +63,13 @@ def pose_table(
 
 
 def _backwards(counts: Mapping[str, int]) -> list[str]:
-    """A line where the scale of some snippets is not positive: the protocol does not mind motion predicted backwards."""
+    """A line where the scale of some snippets is not positive: the protocol accepts motion predicted backwards."""
     found = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
     return [f"Snippets whose scale is not positive, so that a motion backwards counts as right: {found}."] if found else []
 
 
 def trajectory_table(results: Mapping[str, Mapping[str, float]]) -> str:
-    """Lists what Table III does not say of a trajectory: rotation, and drift under one global scale.
+    """Lists what Table III does not report of a trajectory: rotation, and drift under one global scale.
 
     Args:
       results: by sequence, the merged results of `trajectory_ate` and `kitti_odometry_errors`, and the mean
@@ -115,7 +115,7 @@ def flow_table(
       evaluated: number of pairs of the KITTI 2015 training set that were evaluated.
       expected: number of pairs in that set.
       baselines: the same for what a result must beat, such as no motion at all.
-      left_out: why pairs at hand were not evaluated, one sentence each.
+      left_out: why available pairs were not evaluated, one sentence each.
       data: what the pairs are of; the paper's rows are shown for `KITTI` alone.
 
     Returns:
@@ -161,7 +161,7 @@ def flow_pair_table(results: Mapping[str, Mapping[str, Mapping[str, Mapping[str,
 
 
 def flow_region_table(results: Mapping[str, FlowAverages], data: str = "") -> str:
-    """Lists what Table IV does not say of flow: every region, averaged in both ways.
+    """Lists what Table IV does not report of flow: every region, averaged in both ways.
 
     Args:
       results: result of `average_flow_metrics` by the label of its rows.
@@ -175,7 +175,7 @@ def flow_region_table(results: Mapping[str, FlowAverages], data: str = "") -> st
             rows.append([label, region, *errors, a["images"], a["pixels"]])
     headers = ["Method", "region", "EPE", "F1", "EPE pooled", "F1 pooled", "pairs", "pixels"]
     start = f"{data}, by region" if data else "By region"
-    title = f"{start}: mean over pairs as in the paper's lineage, and pooled over pixels as on the KITTI server"
+    title = f"{start}: mean over pairs as in the paper's code, and pooled over pixels as on the KITTI server"
     note = "noc, occ: what stays inside the next image, and what leaves it; moving, static: by the object maps, if at hand."
     return "\n".join([render_table(title, headers, rows[1:], decimals=2), note])
 

@@ -48,7 +48,7 @@ def snippet_ate(gt: np.ndarray, pred: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def snippet_scale(gt: np.ndarray, pred: np.ndarray) -> np.ndarray:
     """Returns the scale that `snippet_ate` multiplies each prediction by.
 
-    It may be negative: motion predicted backwards then fits as well as motion predicted right, and the ATE does not tell.
+    It may be negative: motion predicted backwards then fits as well as correct motion, and the ATE does not show it.
 
     Args:
       gt: as for `snippet_ate`.
@@ -142,7 +142,7 @@ def trajectory_from_predictions(source_from_target: np.ndarray) -> np.ndarray:
 def straight_ahead_baseline(length: int) -> np.ndarray:
     """Returns the snippet [length, 4, 4] of a camera that goes straight ahead at constant speed and never turns.
 
-    On a road this is nearly right in every short snippet: its ATE says what a result must beat to mean anything.
+    On a road this is nearly right in every short snippet: its ATE is what a meaningful result must beat.
     """
     poses = np.tile(np.eye(4), (length, 1, 1))
     poses[:, 2, 3] = np.arange(length)

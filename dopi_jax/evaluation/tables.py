@@ -73,7 +73,7 @@ def depth_table(
       evaluated: number of images of the test list that were evaluated.
       expected: number of images on the test list.
       baselines: the same for what a result must beat, such as a constant depth.
-      left_out: why images at hand were not evaluated, one sentence each.
+      left_out: why available images were not evaluated, one sentence each.
       data: what the images are of; the paper's rows are shown for `KITTI` alone.
 
     Returns:
@@ -128,7 +128,7 @@ def count_left_out(left_out: Sequence[str]) -> str:
 
 
 def why_left_out(left_out: Sequence[str]) -> list[str]:
-    """Returns lines below a table that say why, of which a few must do."""
+    """Returns lines for below a table that say why, the first few only."""
     lines = [f"Left out: {reason}" for reason in left_out[:_REASONS]]
     return lines + ([f"Left out: {len(left_out) - _REASONS} more"] if len(left_out) > _REASONS else [])
 

@@ -1,9 +1,9 @@
 """Differentiable geometry of moving pinhole cameras, in JAX alone.
 
-Conventions, said once:
+Conventions:
 
 - Pixel centres lie at integers: x to the right in 0 ... W-1, y down in 0 ... H-1, z forward. A pixel is written (x, y).
-- Intrinsics `K` are `[[fx, skew, cx], [0, fy, cy], [0, 0, 1]]` in pixels of the image at hand.
+- Intrinsics `K` are `[[fx, skew, cx], [0, fy, cy], [0, 0, 1]]` in pixels of the given image.
 - A pose is a 4x4 rigid transform named as algebra: `source_from_target` maps points in target-camera coordinates to
   source-camera coordinates, and `compose_poses(c_from_b, b_from_a)` is `c_from_a`.
 - A pose vector is (tx, ty, tz, rx, ry, rz): translation in the unit of depth, then rotation. Euler angles in radians
@@ -13,15 +13,15 @@ Conventions, said once:
 - Flow is `[H, W, 2]` = (u, v) in pixels: the pixel (x, y) of the target is found at (x + u, y + v) in the source.
 - A depth map belongs to the target unless its name says otherwise. The source may be another camera: `source_K`, and a size
   of its own, that of its image or depth.
-- Images are `[H, W, C]` of any range, and rectified: straight lines appear straight. `distort_pixels` tells how to rectify.
+- Images are `[H, W, C]` of any range, and rectified: straight lines appear straight. `distort_pixels` says how to rectify.
 - Masks are boolean, True = use this pixel, and carry no gradient.
 - A point with z <= `MIN_Z` in the source camera is behind it: it has no pixel.
 
 Every function takes one unbatched sample, is pure, can be jitted, differentiated and batched by `jax.vmap`. It takes what
 `jnp.asarray` takes (nested lists, integers, float16) and computes in float32, without TF32 products, which would move
 projections by up to 0.6 pixels; in float64 if an array is of that type under `JAX_ENABLE_X64`. Values and gradients stay
-finite for depths that are zero, negative, infinite or NaN. Shapes are told in docstrings and checked by chex: annotations of
-jaxtyping would say them once more, for one more dependency.
+finite for depths that are zero, negative, infinite or NaN. Shapes are stated in docstrings and checked by chex;
+annotations of jaxtyping would repeat them and add a dependency.
 """
 
 # Cameras.
@@ -43,7 +43,7 @@ from dopi_jax.geometry.distortion import distort_pixels, undistort_pixels
 
 # Occlusion.
 from dopi_jax.geometry.occlusion import OcclusionMasks, occlusion_masks, z_buffer
-from dopi_jax.geometry.other_occlusion_rules import (
+from dopi_jax.geometry.occlusion_by_consistency import (
     depth_comparison_masks,
     depth_inconsistency,
     forward_backward_mask,

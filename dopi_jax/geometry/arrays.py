@@ -1,4 +1,4 @@
-"""The one precision that a function computes in, whatever numbers it is given."""
+"""Conversion of arguments to arrays of one floating-point type."""
 
 import chex
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 def float_type(*values: chex.ArrayTree) -> jnp.dtype:
     """Returns float64 if one of the values is an array of that type, which needs `JAX_ENABLE_X64`; else float32.
 
-    Python's numbers, alone or in lists, are of no precision: they follow the arrays that they meet.
+    Python's numbers, alone or in lists, have no precision of their own: they take that of the arrays.
 
     Args:
       *values: Arrays, or what `jnp.asarray` takes.

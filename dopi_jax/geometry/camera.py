@@ -1,4 +1,4 @@
-"""The pinhole camera: pixels to points, points to pixels, and what image edits do to the intrinsics.
+"""The pinhole camera: backprojection, projection, and how image edits change the intrinsics.
 
 Products with 3x3 matrices are written out coordinate by coordinate: they stay in float32 on every device, where a matrix
 product may be rounded to TF32, and XLA fuses them with their surroundings. Arrays [..., 3] and [..., 2] are stacked last of

@@ -1,4 +1,4 @@
-"""Camera poses as other programs store them.
+"""Conversion of camera poses from and to the conventions of other programs.
 
 Here, as in OpenCV, a camera looks along +z with x to the right and y down, and an absolute pose is `camera_from_world`. The
 motion between two views is `compose_poses(source_from_world, invert_pose(target_from_world))`.

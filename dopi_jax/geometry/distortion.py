@@ -1,4 +1,4 @@
-"""Lens distortion. Everything else in this library takes rectified images; these two functions lead there and back.
+"""Lens distortion. All other functions of this library take rectified images; these two convert between the two kinds.
 
 An image is rectified by `bilinear_sample(image, distort_pixels(pixel_grid(H, W), K, coefficients))`; points found in it by
 `undistort_pixels`. Points of a scene appear in it at `distort_pixels(project(points, K)[0], K, coefficients)`.

@@ -1,7 +1,7 @@
-"""Which pixels of the target can be seen in the source: the paper's three masks, from geometry alone.
+"""Which target pixels are visible in the source: the paper's three masks, from geometry alone.
 
-A target pixel is hidden from the source if it leaves the image (edge), if it lands where a nearer one lands (overlap),
-or if no pixel of the source comes from its place (blank). Nothing is learnt or tuned; depth and motion decide. The masks
+A target pixel is hidden from the source if it leaves the image (edge), if it projects to where a nearer one projects
+(overlap), or if no source pixel projects to it (blank). Nothing is learnt or tuned; depth and motion decide. The masks
 are functions of order-independent scatters (minimum), so they are deterministic on every device.
 """
 
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from dopi_jax.geometry.arrays import as_float
 from dopi_jax.geometry.pose import invert_pose
 from dopi_jax.geometry.sampling import SNAP, is_inside
-from dopi_jax.geometry.warp import Landing, land
+from dopi_jax.geometry.warp import Reprojection, reproject
 
 _ROUNDING = 1e-6
 """Relative difference of depth that float32 cannot tell from none."""
@@ -52,7 +52,7 @@ def z_buffer(pixels: chex.Array, z: chex.Array, valid: chex.Array, height: int, 
     Args:
       pixels: Positions [..., 2] = (x, y).
       z: Depth [...] of the points.
-      valid: Mask [...]: points that count. Positions outside the image never count.
+      valid: Mask [...]: points to use. Positions outside the image are never used.
       height: Rows of the image.
       width: Columns of the image.
 
@@ -83,7 +83,7 @@ def occlusion_masks(
     source_K: chex.Array | None = None,
     inverse_depth: bool = False,
 ) -> OcclusionMasks:
-    """Returns which target pixels can be seen in the source (paper section III-C, eq. 5).
+    """Returns which target pixels are visible in the source (paper section III-C, eq. 5).
 
     Args:
       target_depth: Target depth [H, W]. Pixels without a finite, positive depth land nowhere.
@@ -115,8 +115,8 @@ def occlusion_masks(
     target_depth, source_depth, K, source_K, source_from_target = jax.lax.stop_gradient(
         as_float(target_depth, source_depth, K, K if source_K is None else source_K, source_from_target)
     )
-    in_source = land(target_depth, K, source_from_target, source_K, inverse_depth)
-    in_target = land(source_depth, source_K, invert_pose(source_from_target), K, inverse_depth)
+    in_source = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
+    in_target = reproject(source_depth, source_K, invert_pose(source_from_target), K, inverse_depth)
     target_masks = _masks(in_source, in_target, tolerance)
     if rounds > 1:
         source_masks = _masks(in_target, in_source, tolerance)
@@ -127,7 +127,7 @@ def occlusion_masks(
     return target_masks
 
 
-def _masks(outgoing: Landing, incoming: Landing, tolerance: float) -> OcclusionMasks:
+def _masks(outgoing: Reprojection, incoming: Reprojection, tolerance: float) -> OcclusionMasks:
     """The masks of the view that `outgoing` starts from; `incoming` comes from the other view."""
     height, width = incoming.z.shape
     edge = outgoing.valid & is_inside(outgoing.pixels, height, width)
@@ -137,8 +137,8 @@ def _masks(outgoing: Landing, incoming: Landing, tolerance: float) -> OcclusionM
     return OcclusionMasks(edge, overlap, _reached(incoming, incoming.valid, outgoing.z.shape))
 
 
-def _reached(incoming: Landing, counts: chex.Array, shape: tuple[int, int]) -> chex.Array:
-    """Returns the pixels [H, W] that are a corner of the cell of some incoming pixel that counts."""
+def _reached(incoming: Reprojection, counts: chex.Array, shape: tuple[int, int]) -> chex.Array:
+    """Returns the pixels [H, W] that are a corner of the cell of some incoming pixel of the mask `counts`."""
     height, width = shape
     counts = counts & incoming.valid & is_inside(incoming.pixels, height, width)
     index = _cell_index(incoming.pixels, counts, height, width)
@@ -149,7 +149,7 @@ def _reached(incoming: Landing, counts: chex.Array, shape: tuple[int, int]) -> c
 
 
 def _cell_index(pixels: chex.Array, valid: chex.Array, height: int, width: int) -> chex.Array:
-    """Returns y0 W + x0 of every position's cell; H W, a slot of its own, for those that do not count.
+    """Returns y0 W + x0 of every position's cell; H W, an extra slot, for invalid ones.
 
     Never a negative index: JAX wraps those to the end of the image.
     """
@@ -161,7 +161,7 @@ def _cell_index(pixels: chex.Array, valid: chex.Array, height: int, width: int) 
 
 
 def _scatter_min(index: chex.Array, z: chex.Array, cells: int) -> chex.Array:
-    """Returns the minimum of z in every cell [cells + 1]; the last slot takes what does not count."""
-    # min propagates NaN, and points that do not count may have one: they go to the last slot as +inf.
+    """Returns the minimum of z in every cell [cells + 1]; the last slot takes the invalid points."""
+    # min propagates NaN, and invalid points may have one: they go to the last slot as +inf.
     z = jax.lax.stop_gradient(jnp.where(index < cells, z, jnp.inf))
     return jnp.full(cells + 1, jnp.inf, z.dtype).at[index].min(z, mode="promise_in_bounds")

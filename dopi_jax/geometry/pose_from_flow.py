@@ -105,7 +105,7 @@ def pose_from_flow(
 
 
 def _robust_scale(residuals: chex.Array, trust: chex.Array) -> chex.Array:
-    """The median length in pixels of the residuals that count, without gradient."""
+    """The median length in pixels of the residuals with weight, without gradient."""
     length = jnp.linalg.norm(jax.lax.stop_gradient(residuals), axis=-1)
     median = jnp.nanmedian(jnp.where(trust > 0, length, jnp.nan))
     return jnp.maximum(jnp.nan_to_num(median), _LEAST_SCALE)

@@ -1,4 +1,4 @@
-"""Camera motion from points matched between two images, without depth: what two views alone tell (epipolar geometry)."""
+"""Camera motion from points matched between two images, without depth: two-view (epipolar) geometry."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ _TINY = 1e-12
 
 
 class MatchedMotion(NamedTuple):
-    """What matched points tell of a motion and of the scene.
+    """Motion and scene points estimated from matched points.
 
     Attributes:
       source_from_target: Pose [4, 4] whose translation has length 1: two views do not tell how far the camera moved.
@@ -52,7 +52,7 @@ def pose_from_matches(
     """Returns the rotation and the direction of translation that explain matched points best.
 
     Minimised is the robust sum of Sampson distances (Hartley and Zisserman, Multiple View Geometry, eq. 11.9) by
-    Gauss-Newton iterations with Cauchy weights, from motions along each of the three axes; the best end counts. Unlike
+    Gauss-Newton iterations with Cauchy weights, from motions along each of the three axes; the best result is taken. Unlike
     `pose_from_flow` it takes no depth, so no error of depth can look like motion. All is differentiable with respect to
     points, intrinsics and weights.
 

@@ -1,4 +1,4 @@
-"""Forward splatting: pixels carried to where they appear in another view, instead of fetched from there."""
+"""Forward splatting: pixels are moved to where they appear in another view (warping samples from there instead)."""
 
 import chex
 import jax
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from dopi_jax.geometry.arrays import as_float
 from dopi_jax.geometry.sampling import SNAP
-from dopi_jax.geometry.warp import land
+from dopi_jax.geometry.warp import reproject
 
 
 def splat_by_depth(
@@ -54,11 +54,11 @@ def splat_by_depth(
     chex.assert_rank(target_image, 3)
     chex.assert_equal_shape_prefix([target_image, jnp.asarray(target_depth)], 2)
     height, width = source_shape or target_image.shape[:2]
-    landing = land(target_depth, K, source_from_target, source_K, inverse_depth)
-    z = jax.lax.stop_gradient(landing.z)
+    reprojected = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
+    z = jax.lax.stop_gradient(reprojected.z)
     corners = [
         (jnp.where(weight > SNAP, index, height * width), weight)
-        for index, weight in corner_shares(landing.pixels, landing.valid, height, width)
+        for index, weight in corner_shares(reprojected.pixels, reprojected.valid, height, width)
     ]
     nearest = jnp.full(height * width + 1, jnp.inf, z.dtype)
     for index, _ in corners:
@@ -81,13 +81,13 @@ def corner_shares(
 
     Args:
       pixels: Positions [..., 2] = (x, y).
-      valid: Mask [...]: positions that count.
+      valid: Mask [...]: positions to use.
       height: Rows of the image.
       width: Columns of the image.
 
     Returns:
-      Four pairs of indices y W + x [...] and weights [...]. What does not count, or lies outside the image, has the weight
-      0 and the index H W, a slot of its own.
+      Four pairs of indices y W + x [...] and weights [...]. An invalid position, or one outside the image, has the weight
+      0 and the index H W, an extra slot.
     """
     corner = jnp.floor(pixels)
     share = pixels - corner

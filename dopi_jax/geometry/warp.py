@@ -13,8 +13,8 @@ _VERY_FAR = 1e15
 """Depth at which no translation is seen, and whose square float32 still holds."""
 
 
-class Landing(NamedTuple):
-    """Where the pixels of one view appear in another.
+class Reprojection(NamedTuple):
+    """Positions and depths of the pixels of one view in another.
 
     Attributes:
       pixels: Positions [H, W, 2] in the other view; the pixel itself where it has none.
@@ -28,17 +28,17 @@ class Landing(NamedTuple):
 
 
 def is_usable(depth: chex.Array, inverse_depth: bool) -> chex.Array:
-    """Returns which depths say how far a surface is: finite and positive; an inverse depth may also be 0."""
+    """Returns which depths are valid: finite and positive; an inverse depth may also be 0."""
     return jnp.isfinite(depth) & ((depth >= 0) if inverse_depth else (depth > 0))
 
 
-def land(
+def reproject(
     depth: chex.Array,
     K: chex.Array,
     other_from_this: chex.Array,
     other_K: chex.Array | None = None,
     inverse_depth: bool = False,
-) -> Landing:
+) -> Reprojection:
     """Returns where every pixel of a view appears in another view (paper eq. 1).
 
     With inverse depth the point is taken as (K^-1 (x, y, 1), 1/D) in homogeneous coordinates: only translation fades away
@@ -52,7 +52,7 @@ def land(
       inverse_depth: Whether `depth` holds inverse depth.
 
     Returns:
-      A `Landing`.
+      A `Reprojection`.
     """
     depth, K, other_from_this, other_K = as_float(depth, K, other_from_this, K if other_K is None else other_K)
     chex.assert_rank(depth, 2)
@@ -71,10 +71,10 @@ def land(
         points = backproject(jnp.where(usable, depth, jnp.where(far, _VERY_FAR, 1.0)), K)
         pixels, z = project(transform_points(other_from_this, points), other_K)
         valid, has_place = usable & (z > MIN_Z), (usable | far) & (z > MIN_Z)
-    # The result is replaced too: a point just behind the camera would land a million pixels away.
+    # The result is replaced too: a point just behind the camera would project a million pixels away.
     grid = pixel_grid(*depth.shape).astype(depth.dtype)
     pixels = jnp.stack([jnp.where(has_place, pixels[..., axis], grid[..., axis]) for axis in (0, 1)], axis=-1)
-    return Landing(pixels, z, valid)
+    return Reprojection(pixels, z, valid)
 
 
 def rigid_flow(
@@ -106,8 +106,8 @@ def rigid_flow(
       >>> geometry.rigid_flow(jnp.full((2, 3), 5.0), K, moved)[0, 0].tolist()
       [-2.0, 0.0]
     """
-    landing = land(depth, K, source_from_target, source_K, inverse_depth)
-    return landing.pixels - pixel_grid(*landing.z.shape).astype(landing.z.dtype)
+    reprojected = reproject(depth, K, source_from_target, source_K, inverse_depth)
+    return reprojected.pixels - pixel_grid(*reprojected.z.shape).astype(reprojected.z.dtype)
 
 
 def warp_by_flow(image: chex.Array, flow: chex.Array, padding: Padding = "zeros") -> tuple[chex.Array, chex.Array]:
@@ -169,8 +169,8 @@ def warp_by_depth(
       >>> warped[..., 0].tolist(), inside.tolist()
       ([[0.0, 2.0]], [[True, True]])
     """
-    landing = land(target_depth, K, source_from_target, source_K, inverse_depth)
-    warped, inside = bilinear_sample(source_image, landing.pixels, padding)
+    reprojected = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
+    warped, inside = bilinear_sample(source_image, reprojected.pixels, padding)
     if padding == "zeros":
-        warped = jnp.where(landing.valid[..., None], warped, 0.0)
-    return warped, inside & landing.valid
+        warped = jnp.where(reprojected.valid[..., None], warped, 0.0)
+    return warped, inside & reprojected.valid

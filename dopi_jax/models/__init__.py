@@ -1,6 +1,6 @@
 """The networks, as flax.linen modules on float32 [B, H, W, C] batches.
 
-They are pure and know nothing of losses or devices; only depth has state besides its parameters (batch statistics).
+They are pure and independent of losses and devices; only depth has state besides its parameters (batch statistics).
 """
 
 from dopi_jax.models.cost_volume import cost_volume

@@ -114,7 +114,7 @@ def window_mean(x: jax.Array, side: int) -> jax.Array:
 
 
 def masked_window_mean(x: jax.Array, mask: jax.Array, side: int) -> jax.Array:
-    """Returns a map [H, W] averaged over what of a square around each pixel a mask [H, W] lets pass; 0 for nothing."""
+    """Returns a map [H, W] averaged over the pixels of a mask [H, W] in a square around each; 0 where there are none."""
     counts = mask.astype(jnp.float32)
     total, count = jnp.moveaxis(window_mean(jnp.stack([x * counts, counts], axis=-1)[None], side)[0], -1, 0)
     return total / jnp.maximum(count, 1e-6)

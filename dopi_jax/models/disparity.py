@@ -1,4 +1,4 @@
-"""What the heads of all depth networks give."""
+"""The disparity heads that all depth networks share."""
 
 import jax
 from flax import linen as nn

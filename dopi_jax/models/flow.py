@@ -1,4 +1,4 @@
-"""Flow networks: a target image and its two neighbours in time to the flows to both."""
+"""The flow network by its variant: a target image and its two neighbours in time to the flows to both."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -66,6 +66,7 @@ class FlowNet(nn.Module):
         target: jax.Array,
         sources: Sequence[jax.Array],
         train: bool = False,
+        all_scales: bool | None = None,
         returning: bool = False,
         rigid: jax.Array | None = None,
     ) -> tuple[list[jax.Array], ...]:
@@ -74,7 +75,9 @@ class FlowNet(nn.Module):
         Args:
           target: [B, H, W, 3] in [-1, 1], of any size for "lite", H and W multiples of 64 for the others.
           sources: the images at (t-1, t+1), each [B, H, W, 3] in [-1, 1].
-          train: whether to return all scales (six, 1, 1/2, ..., 1/32; three of "lite"), or the finest alone.
+          train: no layer depends on it; it sets the default of `all_scales`, as in `DepthNet`.
+          all_scales: whether to return all scales (six, 1, 1/2, ..., 1/32; three of "lite") or the finest alone; by default
+            as `train` says.
           returning: whether to return also the flows from the sources back to the target; "lite" alone can.
           rigid: rigid flows from the target to the sources [B, 2, H, W, 2] in pixels and, where flows return, also back
             [B, 4, H, W, 2]; NaN where there is none. "lite" alone takes it.
@@ -100,7 +103,8 @@ class FlowNet(nn.Module):
             _check_size(*target.shape[1:3])
             outputs = self.network(target, sources)
         # Under jit the compiler drops the scales that are not returned.
-        return tuple(output if train else output[:1] for output in outputs)
+        all_scales = train if all_scales is None else all_scales
+        return tuple(output if all_scales else output[:1] for output in outputs)
 
     def _of_pairs(
         self, target: jax.Array, sources: Sequence[jax.Array], returning: bool, rigid: jax.Array | None

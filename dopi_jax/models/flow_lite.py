@@ -10,11 +10,11 @@ from dopi_jax.models.fusion import fuse_flows
 from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like, upsample_bilinear
 
 STRIDES = (16, 8, 4)  # of the levels of matching, coarse to fine
-MATCH_LOOKS = 2  # at each of them
+MATCH_ITERATIONS = 2  # at each of them
 SEARCH_RADIUS = 4  # cells
 SHARPNESS = 40.0  # of the softmax over correlation coefficients
 WINDOW = 5  # cells on a side, over which correlations are averaged before that softmax
-REFINE_LOOKS = 3
+REFINE_ITERATIONS = 3
 COST_CHANNELS, CONTEXT_CHANNELS, HIDDEN_CHANNELS, STATE_CHANNELS = 48, 32, 64, 48
 COST_GAIN, FAR = 5.0, 10.0  # bring correlations and cells to about 1
 NEIGHBOURS = 9  # cells whose corrections a pixel's is a mean of
@@ -24,9 +24,8 @@ class LiteFlowNet(nn.Module):
     """Optical flow of pairs of images.
 
     Features that ImageNet has trained are matched from coarse to fine, from no motion and, where depth and motion are known,
-    from the rigid flow. At every pixel that flow is taken by which the images look most alike: where things move by
-    themselves the match, where nothing can be seen or told the rigid flow. What is trained corrects the result. No gradient
-    goes through anything before it.
+    from the rigid flow. Each pixel takes the flow with the lower census error: the match on moving objects, the rigid flow
+    where the pixel is occluded or without texture. A trained correction follows; no gradient goes through the rest.
     """
 
     def setup(self):
@@ -98,7 +97,7 @@ def match(
             flow = jnp.zeros((*first.shape[:3], 2))
         else:
             flow = jax.image.resize(start, (*first.shape[:3], 2), "bilinear") / stride
-        for _ in range(MATCH_LOOKS):
+        for _ in range(MATCH_ITERATIONS):
             flow += expected_step(costs_around(first, second, flow, SEARCH_RADIUS))[0]
     return STRIDES[-1] * upsample_bilinear(flow, STRIDES[-1])[:, : size[0], : size[1]]
 
@@ -124,7 +123,7 @@ class Refinement(nn.Module):
         output = conv(3, kernel_init=nn.initializers.zeros, last=True, name="output")
         start = jax.image.resize(flow, (*here.shape[:3], 2), "bilinear") / stride
         cells, state = start, jnp.zeros((*here.shape[:3], STATE_CHANNELS))
-        for _ in range(REFINE_LOOKS):
+        for _ in range(REFINE_ITERATIONS):
             seen = jax.lax.stop_gradient(cells)
             costs = costs_around(here, there, seen, SEARCH_RADIUS)
             step, averaged = expected_step(costs)

@@ -1,4 +1,4 @@
-"""The paper's flow network, Back2Future, and a small one of the same build."""
+"""The paper's flow network, Back2Future, and a smaller one of the same architecture."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

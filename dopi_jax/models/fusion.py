@@ -9,11 +9,11 @@ from dopi_jax.census import census_error
 from dopi_jax.models.cost_volume import masked_window_mean
 
 WINDOW = 15  # pixels on a side, over which errors are averaged: single pixels match anywhere
-ADVANTAGE = 0.06  # of the rigid flow, in census error: where nothing can be told, things stand still
+ADVANTAGE = 0.06  # of the rigid flow, in census error: without texture the scene is taken as static
 
 
 def mean_inside(error: chex.Array, inside: chex.Array, side: int) -> chex.Array:
-    """Returns an error [H, W] averaged over squares, of which what is inside the other image counts; 1 where it is not."""
+    """Returns an error [H, W] averaged over squares, of the pixels inside the other image only; 1 for pixels outside."""
     # What leaves the image is no better than what looks wrong everywhere.
     return jnp.where(inside, masked_window_mean(error, inside, side), 1.0)
 

@@ -1,7 +1,7 @@
-"""Layers that the networks share, of [B, H, W, C].
+"""Layers that the networks share, on [B, H, W, C].
 
-A layer computes in the precision of its kernel, so that who passes kernels in bfloat16 gets a network that computes in
-bfloat16; normalisation is float32 inside, and so are the last layers, whose results are measured in pixels and metres.
+A layer computes in the precision of its kernel: kernels in bfloat16 give a network that computes in bfloat16.
+Normalisation is float32 inside, and so are the last layers, whose results are measured in pixels and metres.
 """
 
 from collections.abc import Sequence
@@ -196,7 +196,7 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
 
 
 def coordinates_like(x: jax.Array) -> jax.Array:
-    """Gives every cell its place in the image.
+    """Gives every cell its coordinates in the image.
 
     Args:
       x: [B, H, W, C].

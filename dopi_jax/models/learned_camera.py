@@ -12,7 +12,7 @@ from dopi_jax import geometry
 
 
 class LearnedCamera(nn.Module):
-    """Intrinsics as they are believed to be, corrected by one factor on the focal length.
+    """Assumed intrinsics, corrected by one factor on the focal length.
 
     Its one parameter, the factor's logarithm, starts at 0 and is always positive as a factor. Flips, crops and image scales
     change intrinsics by known amounts and leave the factor what it is, so that all samples of a camera share it.
@@ -33,7 +33,7 @@ class LearnedCamera(nn.Module):
 
 
 def learned_intrinsics(variables: Mapping[str, Any], K: chex.Array) -> chex.Array:
-    """Returns the intrinsics that trained networks go with.
+    """Returns the intrinsics corrected by the trained camera, if there is one.
 
     Args:
       variables: Variables by network; "camera" is among them if its focal length was learnt.

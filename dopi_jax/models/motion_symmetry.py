@@ -1,8 +1,8 @@
-"""What holds for every motion between two images, whatever the camera: turned round, and in a mirror.
+"""Symmetries of the motion between two images, for any camera: time reversal and mirroring.
 
 The motion from a to b is, to first order, the reverse of that from b to a, and mirrored images show the mirrored motion. So
-a pose network reads its cost volumes in all four ways and the mean is taken: whatever it says of every pair of images alike
-cancels, and so does a drift to one side.
+a pose network reads its cost volumes in all four ways and the mean is taken: a constant bias cancels, and so does a drift
+to one side.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from dopi_jax.models.cost_volume import cost_volume, mirrored_costs
 MIRROR = (-1.0, 1.0, 1.0, 1.0, -1.0, -1.0)
 
 
-def costs_in_all_ways(target: jax.Array, sources: Sequence[jax.Array], radius: int) -> jax.Array:
+def costs_of_symmetries(target: jax.Array, sources: Sequence[jax.Array], radius: int) -> jax.Array:
     """Returns the cost volumes from the target to each source, turned round, and both for mirrored images.
 
     Args:
@@ -33,11 +33,11 @@ def costs_in_all_ways(target: jax.Array, sources: Sequence[jax.Array], radius: i
     return jnp.concatenate([costs, mirrored_costs(costs)])
 
 
-def mean_of_all_ways(motions: jax.Array, count: int) -> jax.Array:
+def mean_over_symmetries(motions: jax.Array, count: int) -> jax.Array:
     """Returns the motions to the sources.
 
     Args:
-      motions: [4 S B, 6], read off `costs_in_all_ways`.
+      motions: [4 S B, 6], read off `costs_of_symmetries`.
       count: number of sources S.
 
     Returns:

@@ -9,7 +9,7 @@ from flax import linen as nn
 from dopi_jax.models.cost_volume import displacement_moments, expected_displacement, normalised
 from dopi_jax.models.efficientnet import EfficientNetLite0
 from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like
-from dopi_jax.models.motion_symmetry import costs_in_all_ways, mean_of_all_ways
+from dopi_jax.models.motion_symmetry import costs_of_symmetries, mean_over_symmetries
 
 # Features of images of half the size cost a quarter. A linear fit to the moments of their displacements at stride 4 tells
 # the rotation of KITTI odometry's frames as well as patches of the image do; at strides 8 and 16 they reach further, up to a
@@ -35,7 +35,7 @@ class LitePoseNet(nn.Module):
         x, read = None, []
         for level, (features, channels) in enumerate(zip(pyramid, MOTION_CHANNELS, strict=True), 1):
             of_target, *of_sources = jnp.split(normalised(jax.lax.stop_gradient(features)), 1 + len(sources))
-            costs = costs_in_all_ways(of_target, of_sources, SEARCH_RADIUS)
+            costs = costs_of_symmetries(of_target, of_sources, SEARCH_RADIUS)
             displacement = expected_displacement(costs, SHARPNESS, SEARCH_RADIUS)
             # Where a displacement is seen tells which motion it belongs to.
             coordinates = coordinates_like(costs)
@@ -45,7 +45,7 @@ class LitePoseNet(nn.Module):
             read.append(displacement_moments(displacement, coordinates))
         pooled = jnp.concatenate([jnp.mean(x, axis=(1, 2)), *read], axis=-1)
         motions = nn.Dense(6, use_bias=False, kernel_init=NEAR_ZERO, name="pose")(pooled)
-        return UNIT * mean_of_all_ways(motions, len(sources))
+        return UNIT * mean_over_symmetries(motions, len(sources))
 
 
 def halved(images: jax.Array) -> jax.Array:

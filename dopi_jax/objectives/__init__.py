@@ -1,4 +1,4 @@
-"""What is minimised in each phase, as pure functions of parameters and a batch."""
+"""The objectives of both phases, as pure functions of parameters and a batch."""
 
 from dopi_jax.objectives.depth_pose import depth_pose_loss, depth_pose_objective, view_sources
 from dopi_jax.objectives.flow import FlowView, RigidView, flow_loss, flow_objective, rigid_views, view_by_flow

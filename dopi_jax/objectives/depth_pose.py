@@ -1,4 +1,4 @@
-"""Phase 1: what depth and motion are trained on."""
+"""Phase 1: the objective of depth and motion."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ def view_sources(
     K: chex.Array,
     config: LossConfig,
 ) -> SourceView:
-    """Returns all sources reconstructed as the target, with what is wrong with them and what counts (paper eq. 3, 5, 6).
+    """Returns all sources warped to the target, with their photometric errors and masks (paper eq. 3, 5, 6).
 
     Args:
       depth: Target depth [H, W].
@@ -148,7 +148,7 @@ def depth_pose_objective(
 
     Returns:
       The loss, mean over the batch and summed over `config.scales` scales (smoothness with a weight that halves from each to
-      the next, where images shrink), plus what is held back of motion; and (new running statistics, diagnostics of the
+      the next, where images shrink), plus the penalties on motion; and (new running statistics, diagnostics of the
       finest scale, with `saturated`, the share of disparities at an end of the network's range).
     """
     target, sources = batch["target"], batch["sources"]

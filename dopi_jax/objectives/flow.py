@@ -1,4 +1,4 @@
-"""Phase 2: what optical flow is trained on, with depth and motion as teachers where nothing can be seen."""
+"""Phase 2: the objective of optical flow, with the rigid flow of depth and motion as teacher where pixels are occluded."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ TERMS = ("reconstruction", "consistency", "smoothness")
 
 
 class RigidView(NamedTuple):
-    """What depth and motion say about the sources of one snippet at one scale; without gradient.
+    """Rigid flow and masks of the sources of one snippet at one scale; without gradient.
 
     Attributes:
       flow: Rigid flow [S, H, W, 2] in pixels of the scale.
@@ -43,7 +43,7 @@ class FlowView(NamedTuple):
     """One source seen from the target through optical flow.
 
     Attributes:
-      view: The source warped to the target, and what counts of it.
+      view: The source warped to the target, with error and masks.
       taught: Pixels [H, W] whose flow is taught by the rigid flow; None without depth and motion.
     """
 
@@ -97,7 +97,7 @@ def view_by_flow(
     config: FlowLossConfig,
     returning: chex.Array | None = None,
 ) -> FlowView:
-    """Returns one source reconstructed as the target by optical flow, and where the rigid flow teaches (paper eq. 10, 12).
+    """Returns one source warped to the target by optical flow, and where the rigid flow teaches (paper eq. 10, 12).
 
     Args:
       flow: Flow [H, W, 2] from the target to the source in pixels.

@@ -1,4 +1,4 @@
-"""Motion fitted to matched points, in the unit of a predicted depth, and what the points say of that depth."""
+"""Motion fitted to matched points, in the unit of a predicted depth, and the error of that depth at the points."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class MatchedView(NamedTuple):
 
 
 def match_motion(depth: chex.Array, matches: chex.Array, K: chex.Array, otherwise: chex.Array) -> MatchedView:
-    """Returns the motion that matched points tell, scaled so that the points lie as far as a depth map says on the average.
+    """Returns the motion fitted to matched points, scaled so that on average the points have the depth of a depth map.
 
     Args:
       depth: Target depth [H, W], positive.
@@ -80,7 +80,7 @@ def match_motions(depth: chex.Array, matches: chex.Array, K: chex.Array, otherwi
 
 
 def follow_matches(pose: chex.Array, view: MatchedView) -> tuple[chex.Array, chex.Array]:
-    """Returns a network's pose with rotation and direction as the points tell them, and how far the network is from them.
+    """Returns a network's pose with rotation and direction of the matched points, and its difference from them.
 
     The length stays the network's. Were it fitted to each image's own depth, nothing would keep the unit of depth the same
     from image to image, and in training it runs away.

@@ -1,4 +1,4 @@
-"""Which source counts at a pixel, and whether the pixel counts at all: the rules of monodepth2, beside the paper's masks."""
+"""Per-pixel minimum over the sources and auto-masking, the rules of monodepth2, beside the paper's masks."""
 
 import chex
 import jax

@@ -1,4 +1,4 @@
-"""An image reconstructed from its neighbour: how wrong it is, and which pixels count. The same in both phases."""
+"""The photometric error of a warped source and the masks of the pixels to compare, for both phases."""
 
 from typing import NamedTuple
 
@@ -13,14 +13,14 @@ Diagnostics = dict[str, chex.Array]
 
 
 class SourceView(NamedTuple):
-    """One source seen from the target.
+    """One source warped to the target.
 
     Attributes:
       warped: The source warped to the target [H, W, 3].
       error: Photometric error [H, W].
-      masks: What the target's pixels can be compared with.
-      visible: Pixels [H, W] that the objective takes for visible.
-      kept: Pixels [H, W] that count in it.
+      masks: Which target pixels are visible in the source, by geometry.
+      visible: Pixels [H, W] that the objective treats as visible.
+      kept: Pixels [H, W] whose error is averaged.
     """
 
     warped: chex.Array
@@ -33,7 +33,7 @@ class SourceView(NamedTuple):
 def occlusion_masks(
     depth: chex.Array, source_depth: chex.Array, K: chex.Array, source_from_target: chex.Array, config: ReconstructionConfig
 ) -> geometry.OcclusionMasks:
-    """Returns what of the target can be seen in a source, by the rule of the config.
+    """Returns which target pixels are visible in a source, by the rule of the config.
 
     Args:
       depth: Target depth [H, W].
@@ -54,12 +54,12 @@ def occlusion_masks(
 def compare(
     target: chex.Array, warped: chex.Array, masks: geometry.OcclusionMasks, config: ReconstructionConfig
 ) -> SourceView:
-    """Returns what is wrong with a reconstruction and what counts (paper eq. 3, 5, 6).
+    """Returns the photometric error of a warped source, and its masks (paper eq. 3, 5, 6).
 
     Args:
       target: Target image [H, W, 3] in [-1, 1].
       warped: A source warped to the target [H, W, 3].
-      masks: What of the target can be seen in the source.
+      masks: Which target pixels are visible in the source.
       config: Choices of error and masks.
 
     Returns:
@@ -69,7 +69,7 @@ def compare(
         error = census_error(target, warped)
     else:
         error = losses.photometric_error(target, warped, ssim_weight=config.ssim_weight, penalty=config.penalty)
-    # Without "Occ" every pixel counts, those outside the source image too, compared with 0 as in the published code (D25).
+    # Without "Occ" every pixel is compared, those outside the source image with 0, as in the published code (D25).
     visible = masks.visible if config.occlusion else jnp.ones_like(masks.edge)
     kept = visible
     if config.less_than_mean:
@@ -81,7 +81,7 @@ def reconstruction_loss(view: SourceView, config: ReconstructionConfig) -> chex.
     """Returns the masked photometric error of one source (eq. 7 and 10, or eq. 2 where masks are off).
 
     Args:
-      view: The source seen from the target.
+      view: The source warped to the target.
       config: Choices of normalisation.
 
     Returns:
@@ -95,17 +95,17 @@ def reconstruction_loss(view: SourceView, config: ReconstructionConfig) -> chex.
 
 
 def view_diagnostics(view: SourceView) -> Diagnostics:
-    """Returns what a view tells about training.
+    """Returns the diagnostics of a view.
 
     Args:
-      view: The source seen from the target.
+      view: The source warped to the target.
 
     Returns:
       `edge`, `overlap`, `blank`, `visible` and `kept`, the shares of pixels that each mask lets pass; and `photometric`, the
       mean error over the visible pixels, which no mask of error makes look better.
     """
     shares = {"visible": view.visible, "kept": view.kept, **view.masks._asdict()}
-    # Over what geometry calls visible also where the objective takes every pixel, so that variants can be compared.
+    # Over the pixels visible by geometry even if the objective uses every pixel, so that variants can be compared.
     return {"photometric": losses.masked_mean(view.error, view.masks.visible), **{k: jnp.mean(v) for k, v in shares.items()}}
 
 

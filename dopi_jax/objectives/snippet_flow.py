@@ -13,7 +13,7 @@ from dopi_jax.objectives.snippet_geometry import SnippetGeometry
 
 
 class SnippetFlow(NamedTuple):
-    """What a flow network says of a batch of snippets.
+    """Optical flow of a batch of snippets.
 
     Attributes:
       to_sources: From the targets to the sources (t-1, t+1), [B, 2, H, W, 2] a scale, finest first, in pixels of its own.
@@ -46,7 +46,8 @@ def predict_flows(
       rigid: As `FlowNet` takes it.
     """
     images = target, [sources[:, 0], sources[:, 1]]
-    forward, backward, *back = flow_net.apply(variables, *images, train=all_scales, returning=returning, rigid=rigid)
+    options = {"all_scales": all_scales, "returning": returning, "rigid": rigid}
+    forward, backward, *back = flow_net.apply(variables, *images, **options)
     return SnippetFlow(_by_source(backward, forward), jax.lax.stop_gradient(_by_source(*back[::-1])) if returning else None)
 
 

@@ -1,4 +1,4 @@
-"""Flow of a cut-out, taught by the flow of the whole images: what leaves the cut-out is still seen by the teacher.
+"""Self-supervised flow of a crop, taught by the flow of the whole images, which still see what leaves the crop.
 
 Self-supervision as in DDFlow (Liu et al., AAAI 2019) and SMURF (Stone et al., CVPR 2021).
 """

@@ -5,7 +5,7 @@ python -m dopi_jax.synthetic --layout kitti_raw --out DATA --frames 200
 
 import pathlib
 
-from dopi_jax.errors import ArgumentParser, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, report_user_errors
 from dopi_jax.synthetic.layouts import LAYOUT_NAMES, write_layout
 
 
@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
+    with report_user_errors():
         options = _parser().parse_args(arguments)
         size = (options.height, options.width)
         print(write_layout(options.layout, options.out, options.frames, options.seed, size))

@@ -1,4 +1,4 @@
-"""Steps whose loss or gradient is not finite: inside a step they change nothing, outside they are counted and told."""
+"""Steps whose loss or gradient is not finite: they change no parameter, and are counted and reported."""
 
 import contextlib
 import math
@@ -38,7 +38,7 @@ def update_if_finite(
 
 
 class BadSteps:
-    """Counts the skipped steps of a training, keeps the first one's batch, and ends what does not recover.
+    """Counts the skipped steps of a training, keeps the batch of the first, and ends a training that does not recover.
 
     Every step is looked at while the devices work on the one after it, so that they never wait.
 
@@ -62,8 +62,8 @@ class BadSteps:
         self._unseen = None
         self._batch_in = ""
 
-    def look(self, step: int, metrics: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> None:
-        """Looks at the step before this one.
+    def check(self, step: int, metrics: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> None:
+        """Checks the previous step, while the devices work on this one.
 
         Args:
           step: Its number.
@@ -73,11 +73,11 @@ class BadSteps:
         Raises:
           UserError: It is one skipped step too many.
         """
-        self.look_again()
+        self.check_last()
         self._unseen = step, metrics, batch
 
-    def look_again(self) -> None:
-        """Looks at the last step; waits for it."""
+    def check_last(self) -> None:
+        """Checks the last step; waits for it."""
         if self._unseen is None:
             return
         (step, metrics, batch), self._unseen = self._unseen, None
@@ -103,7 +103,7 @@ class BadSteps:
         partial = path.with_suffix(".partial")
         try:
             with partial.open("wb") as file:
-                np.savez(file, **parallel.joined(batch))
+                np.savez(file, **parallel.merge_devices(batch))
             partial.rename(path)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.training.checkpoint_folder import CheckpointFolder, Unusable, cannot_be_used, none_can_be_used
 from dopi_jax.training.notes import Notes
-from dopi_jax.training.run_folder import reason, set_aside, told_if_unwritable, write_whole
+from dopi_jax.training.run_folder import reason, set_aside, user_error_if_unwritable, write_whole
 from dopi_jax.training.state import TrainState
 
 _ITEMS = ("params", "batch_stats", "opt_state", "averaged")
@@ -24,8 +24,8 @@ _ITEMS = ("params", "batch_stats", "opt_state", "averaged")
 class Checkpoints:
     """The checkpoints of one run, for the process that trains it: `checkpoints/STEP/` for the last ones, `best/STEP/`.
 
-    Parameters, batch statistics and optimiser state are items of their own, so that evaluation restores what it needs. What
-    cannot be written is told, and the run goes on; what cannot be read is told and set aside.
+    Parameters, batch statistics and optimiser state are items of their own, so that evaluation restores what it needs. A
+    failed write is reported and the run goes on; an unreadable checkpoint is reported and set aside.
     """
 
     def __init__(self, workdir: pathlib.Path, keep: int = 3, config: Config | None = None):
@@ -44,7 +44,7 @@ class Checkpoints:
         self._latest = CheckpointFolder(workdir / "checkpoints")
         self._best = CheckpointFolder(workdir / "best")
         for folder in (self._latest, self._best):
-            with told_if_unwritable(workdir):
+            with user_error_if_unwritable(workdir):
                 folder.path.mkdir(parents=True, exist_ok=True)
             folder.clear_partial()
         self._latest_step = next(iter(self._latest.steps()), None)

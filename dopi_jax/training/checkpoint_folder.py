@@ -1,4 +1,4 @@
-"""A folder of checkpoints, each written whole or not at all, and checked when it is read. The only place that knows Orbax.
+"""A folder of checkpoints, each written whole or not at all, and checked when it is read. The only module that uses Orbax.
 
 Arrays go to disk from the host and come back to the host, so that no checkpoint depends on the devices that wrote it. Orbax
 has no checksums of the arrays: they are kept beside them.

@@ -1,4 +1,4 @@
-"""Signs that a training has stopped to learn though its loss is finite, from the diagnostics that are logged anyway."""
+"""Warnings of a collapsed training, whose loss is still finite, from the logged diagnostics."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -58,14 +58,14 @@ _SIGNS = (
 
 
 class CollapseMonitor:
-    """Looks at the logged diagnostics of a training, and says once of each sign that it has lasted."""
+    """Watches the logged diagnostics of a training, and reports each lasting sign of collapse once."""
 
     def __init__(self):
         self._since: dict[str, tuple[int, int]] = {}  # by sign: at which step it began, and looks since then
         self._told: set[str] = set()
 
-    def look(self, step: int, values: Mapping[str, float]) -> list[str]:
-        """Returns a sentence for each sign that has now been there long enough, and was not told before.
+    def check(self, step: int, values: Mapping[str, float]) -> list[str]:
+        """Returns a sentence for each sign that has lasted long enough and was not reported before.
 
         Args:
           step: Updates done.

@@ -1,4 +1,4 @@
-"""TensorBoard's event files: on disk as soon as they are logged, and without what a resumed run does again."""
+"""TensorBoard's event files: written at once, and without the steps that a resumed run repeats."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""What a run leaves to read: metrics.jsonl, TensorBoard events, pictures, and a progress line."""
+"""The log of a run: metrics.jsonl, TensorBoard events, pictures, and a progress line."""
 
 import json
 import math
@@ -21,7 +21,7 @@ _METRICS = "metrics.jsonl"
 class RunLog:
     """Writes one run's metrics and pictures, and shows its progress with speed and time left.
 
-    What cannot be written, because the disk is full, is told once and left out: training does not end by its log.
+    What cannot be written, because the disk is full, is reported once and skipped: it does not end the training.
     """
 
     def __init__(self, workdir: pathlib.Path, steps: int, start_step: int = 0):
@@ -90,7 +90,7 @@ class RunLog:
         return any(line["step"] == step and any(name.startswith(f"{group}/") for name in line) for line in self._kept)
 
     def warn(self, step: int, message: str) -> None:
-        """Tells a sentence on the terminal, in the run's notes and in TensorBoard.
+        """Writes a warning to the terminal, the run's notes and TensorBoard.
 
         Args:
           step: Updates done.

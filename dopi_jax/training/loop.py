@@ -1,4 +1,4 @@
-"""The training loop: steps, logs, validation, checkpoints, and leaving in good order."""
+"""The training loop: steps, logs, validation, checkpoints, and stopping cleanly."""
 
 import pathlib
 import time
@@ -16,7 +16,7 @@ from dopi_jax.training.checkpoint import Checkpoints
 from dopi_jax.training.collapse import CollapseMonitor
 from dopi_jax.training.logging import RunLog
 from dopi_jax.training.run_config import write_config
-from dopi_jax.training.run_folder import hold, told_if_unwritable
+from dopi_jax.training.run_folder import hold, user_error_if_unwritable
 from dopi_jax.training.state import TrainState, create_state
 from dopi_jax.training.step import train_step
 from dopi_jax.training.stop import StopSignal
@@ -72,7 +72,7 @@ def train(
 
 def _train(config, workdir, batches, validate, draw, frozen, initial, resident, input_metrics) -> TrainState:
     check_same_run(workdir, config)
-    with told_if_unwritable(workdir):
+    with user_error_if_unwritable(workdir):
         write_config(workdir, config)
     schedule = config.train
     checkpoints = Checkpoints(workdir, schedule.keep_checkpoints, config)
@@ -81,16 +81,16 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
     state = parallel.replicate(create_state(config, frozen, initial, pretrained=from_imagenet))
     if not is_new:
         state = checkpoints.restore(state)
-    processes.give(state)
+    processes.broadcast(state)
     first = int(state.step)
-    with told_if_unwritable(workdir):
+    with user_error_if_unwritable(workdir):
         log = RunLog(workdir, schedule.steps, first)
     if first:
         log.say(f"resumed from step {first}")
     if first >= schedule.steps:
         log.say(f"nothing to do: config.train.steps is {schedule.steps}")
     stop = StopSignal()
-    step_function = parallel.data_parallel(stop.carried_by(train_step(config)))
+    step_function = parallel.data_parallel(stop.share_requests(train_step(config)))
     finite = BadSteps(workdir, schedule.max_bad_steps, log.warn)
     monitor = CollapseMonitor()
 
@@ -98,10 +98,10 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         return step % period == 0 or step == schedule.steps or stop.agreed
 
     def save() -> None:
-        finite.look_again()
+        finite.check_last()
         checkpoints.save(state)
 
-    def look() -> None:
+    def run_validation() -> None:
         values = stop.unless_requested(validate, state)
         if values is not None:
             _keep_best(checkpoints, state, values, schedule.best_by)
@@ -110,16 +110,16 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
     try:
         step, since, since_step = first, time.monotonic(), first
         if first and validate is not None and is_due(schedule.validate_every) and not log.has(first, "validation"):
-            look()
+            run_validation()
         on_devices = parallel.prefetched(batches(first))
         waited = _WaitedFor(on_devices if resident is None else parallel.gathered(on_devices, resident))
         for step, batch in zip(range(first + 1, schedule.steps + 1), waited, strict=False):
             if step == first + 1:
                 log.say("compiling the train step; the first step takes a while")
-            state, metrics = step_function(state, stop.said_with(batch))
-            stop.hear(metrics)
+            state, metrics = step_function(state, stop.add_request(batch))
+            stop.read_requests(metrics)
             waited.while_not_ready(metrics["loss"])
-            finite.look(step, metrics, batch)
+            finite.check(step, metrics, batch)
             if step == first + 1:
                 jax.block_until_ready(metrics)
                 log.say(f"first step done after {time.monotonic() - since:.0f} s")
@@ -130,13 +130,13 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
                 values = {name: float(value) for name, value in jax.device_get(metrics).items()}
                 now = time.monotonic()
                 values["steps_per_second"] = (step - since_step) / (now - since) if step > since_step else 0.0
-                finite.look_again()
+                finite.check_last()
                 values["bad_steps"] = finite.count
                 values |= input_metrics() if input_metrics else {}
                 values["waiting_for_input"] = waited.since_last_asked() / (now - since) if step > since_step else 0.0
                 since, since_step = now, step
                 log.scalars(step, values)
-                for sentence in monitor.look(step, values):
+                for sentence in monitor.check(step, values):
                     log.warn(step, sentence)
             if is_due(schedule.checkpoint_every):
                 save()
@@ -144,7 +144,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
                 for name, image in (stop.unless_requested(draw, state) or {}).items():
                     log.picture(step, name, image)
             if validate is not None and is_due(schedule.validate_every):
-                look()
+                run_validation()
             if stop.agreed:
                 save()
                 log.say(f"stopped at step {step} as asked; the same command goes on from here")
@@ -165,16 +165,16 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
 
 def _follow(config: Config, batches: Batches, resident: Mapping[str, np.ndarray] | None) -> TrainState:
     """Trains as `_train` does, in a process that is not the first: it writes nothing."""
-    state = parallel.replicate(processes.take())
+    state = parallel.replicate(processes.receive())
     first = int(state.step)
     stop = StopSignal()
-    step_function = parallel.data_parallel(stop.carried_by(train_step(config)))
+    step_function = parallel.data_parallel(stop.share_requests(train_step(config)))
     try:
         on_devices = parallel.prefetched(batches(first))
         ready = on_devices if resident is None else parallel.gathered(on_devices, resident)
         for _, batch in zip(range(first, config.train.steps), ready, strict=False):
-            state, metrics = step_function(state, stop.said_with(batch))
-            stop.hear(metrics)
+            state, metrics = step_function(state, stop.add_request(batch))
+            stop.read_requests(metrics)
             if stop.agreed:
                 break
         jax.block_until_ready(state)

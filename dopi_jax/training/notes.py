@@ -1,4 +1,4 @@
-"""What a run has to tell its user: a line on the terminal, kept in the run's folder for whoever looks later."""
+"""Warnings of a run: printed on the terminal and kept in the run's folder."""
 
 import contextlib
 import datetime

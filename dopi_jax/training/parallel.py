@@ -1,7 +1,7 @@
 """Data parallelism: the one place that knows of several devices.
 
 A step is written for one device and its share of the batch; `data_parallel` runs it on all of them, and inside it
-`mean_across_devices` is the only way to talk. State is the same on every device.
+`mean_across_devices` is the only communication. State is the same on every device.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -54,8 +54,8 @@ def split(batch: dict[str, np.ndarray], devices: Sequence[jax.Device] | None = N
     return {name: array.reshape(parts, size // parts, *array.shape[1:]) for name, array in batch.items()}
 
 
-def joined(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
-    """Returns on the host what `split` was given."""
+def merge_devices(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+    """Undoes `split`, on the host."""
     return {name: array.reshape(-1, *array.shape[2:]) for name, array in jax.device_get(batch).items()}
 
 

@@ -60,7 +60,7 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
 
 
 def is_first() -> bool:
-    """Returns whether this is the process that writes; the only one is."""
+    """Returns whether this is the process that writes; a single process is."""
     return jax.process_index() == 0
 
 
@@ -69,8 +69,8 @@ def share() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
-def give(tree: Any) -> None:
-    """Sends a tree of arrays from the first process to all others, which `take` it; alone it does nothing.
+def broadcast(tree: Any) -> None:
+    """Sends a tree of arrays from the first process to all others, which `receive` it; a single process sends nothing.
 
     Args:
       tree: The arrays, which need no file that all processes see.
@@ -79,22 +79,22 @@ def give(tree: Any) -> None:
         _broadcast(np.frombuffer(pickle.dumps(jax.device_get(tree)), np.uint8))
 
 
-def take() -> Any:
-    """Returns what the first process gives, on the host."""
+def receive() -> Any:
+    """Returns what the first process broadcasts, on the host."""
     return pickle.loads(_broadcast(None).tobytes())
 
 
 def _broadcast(data: np.ndarray | None) -> np.ndarray:
-    """Bytes of the first process, in all of them."""
+    """Returns the bytes of the first process, in all of them."""
     size = int(multihost_utils.broadcast_one_to_all(np.int32(0 if data is None else len(data))))
     return np.asarray(multihost_utils.broadcast_one_to_all(np.zeros(size, np.uint8) if data is None else data))
 
 
 @contextlib.contextmanager
 def ending_together() -> Iterator[None]:
-    """Ends this process at once at an error inside, with a sentence if that says enough: the others, left alone, end too.
+    """Ends this process at once at an error inside, so that the others end too; a `UserError` is printed as a sentence.
 
-    A process that ends as usual waits for the others, which wait for it.
+    A process that exits as usual would wait for the others, which wait for it.
     """
     try:
         yield

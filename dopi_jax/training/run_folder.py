@@ -28,19 +28,21 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
     """Makes this process the only one that trains in a folder; the lock ends with the process, however that ends.
 
     Args:
-      workdir: The run's folder; made if it is not there. To hold it once more inside does nothing.
+      workdir: The run's folder; made if it is not there, and removed again if nothing is written in it. To hold it once more
+        inside does nothing.
 
     Raises:
       UserError: Another process trains in it, or the folder cannot be written.
     """
-    with told_if_unwritable(workdir):
+    with user_error_if_unwritable(workdir):
+        is_new = not workdir.exists()
         workdir.mkdir(parents=True, exist_ok=True)
     folder = workdir.resolve()
     if folder in _held:
         yield
         return
     with contextlib.ExitStack() as stack:
-        with told_if_unwritable(workdir):
+        with user_error_if_unwritable(workdir):
             file = stack.enter_context((workdir / _LOCK).open("a+", encoding="utf-8"))
         if not _locked(file, workdir):
             raise _in_use(workdir, _holder(file))
@@ -51,7 +53,17 @@ def hold(workdir: pathlib.Path) -> Iterator[None]:
             file.flush()
         _held.add(folder)
         stack.callback(_held.discard, folder)
+        stack.callback(_remove_if_unused, workdir, is_new)
         yield
+
+
+def _remove_if_unused(workdir: pathlib.Path, is_new: bool) -> None:
+    """Removes the lock of a folder in which a refused command has written nothing, and the folder if it is new."""
+    with contextlib.suppress(OSError):
+        if [path.name for path in workdir.iterdir()] == [_LOCK]:
+            (workdir / _LOCK).unlink()
+            if is_new:
+                workdir.rmdir()
 
 
 def user(workdir: pathlib.Path) -> str | None:
@@ -80,8 +92,8 @@ def refuse_if_used(workdir: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def told_if_unwritable(workdir: pathlib.Path) -> Iterator[None]:
-    """Turns an error of the file system inside into a sentence about the run's folder."""
+def user_error_if_unwritable(workdir: pathlib.Path) -> Iterator[None]:
+    """Turns an error of the file system inside into a `UserError` about the run's folder."""
     try:
         yield
     except OSError as error:
@@ -124,7 +136,7 @@ def set_aside(path: pathlib.Path, workdir: pathlib.Path) -> pathlib.Path:
     """
     name = "_".join(path.relative_to(workdir).parts)
     kept, number = workdir / _SET_ASIDE / name, 1
-    with told_if_unwritable(workdir):
+    with user_error_if_unwritable(workdir):
         kept.parent.mkdir(exist_ok=True)
         while kept.exists():
             number += 1

@@ -43,7 +43,7 @@ def save_networks(folder: pathlib.Path, variables: Mapping[str, Any], step: int)
 def restore_networks(
     folders: pathlib.Path | Iterable[pathlib.Path], config: Config
 ) -> tuple[dict[str, Any], int] | None:
-    """Returns the networks of the last checkpoint that can be used; those that cannot be are told and left as they are.
+    """Returns the networks of the last checkpoint that can be used; the others are reported and left as they are.
 
     Args:
       folders: A folder of checkpoints, or several, of which an earlier one goes before.

@@ -1,4 +1,4 @@
-"""What a training run carries from step to step: networks, parameters, optimiser."""
+"""The state of a training: networks, parameters, optimiser."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -111,8 +111,8 @@ def _average(averaged: Any, params: Any, step: jax.Array, keep: float) -> Any:
     return jax.tree.map(lambda mean, now: keep * mean + (1 - keep) * now, averaged, params) if averaged else averaged
 
 
-def with_kernels_in(precision: str, variables: Any) -> Any:
-    """Returns variables of networks with all kernels rounded, which makes the networks compute in that precision.
+def cast_kernels(precision: str, variables: Any) -> Any:
+    """Casts the kernels of networks, which makes the networks compute in that precision.
 
     Args:
       precision: "float32" or "bfloat16".
@@ -131,10 +131,10 @@ def _depth_pose_objective(config: Config):
         variables = network_variables(params, batch_stats)
         batch = batch | {"intrinsics": learned_intrinsics(variables, batch["intrinsics"])}
         if config.loss.distillation > 0:
-            finest, *_ = networks.depth.apply(with_kernels_in(config.train.precision, frozen[KNOWN]), batch["target"])
+            finest, *_ = networks.depth.apply(cast_kernels(config.train.precision, frozen[KNOWN]), batch["target"])
             batch["known_disparity"] = finest[..., 0]
         return depth_pose_objective(
-            with_kernels_in(config.train.precision, params),
+            cast_kernels(config.train.precision, params),
             batch_stats,
             batch,
             depth_net=networks.depth,
@@ -152,7 +152,7 @@ def _flow_objective(config: Config):
     geometry_of = build_geometry(config) if config.flow_loss.needs_depthpose else None
 
     def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
-        params, frozen = with_kernels_in(config.train.precision, (params, frozen))
+        params, frozen = cast_kernels(config.train.precision, (params, frozen))
         batch = batch | {"intrinsics": learned_intrinsics(frozen, batch["intrinsics"])}
         seen = batch["target"], batch["sources"], batch["intrinsics"]
         matches = batch["matches"] if config.flow_loss.matched_motion else None

@@ -1,4 +1,4 @@
-"""Leaving a training in good order when it is asked to: by SIGTERM or Ctrl-C, to any of its processes."""
+"""Stopping a training cleanly on SIGTERM or Ctrl-C, sent to any of its processes."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ class StopSignal:
 
     def __init__(self):
         self.requested = False
-        self._heard = False
+        self._shared = False
         self._metrics: Mapping[str, jax.Array] | None = None
         self._interrupts = False
         self._previous = {}
@@ -44,11 +44,11 @@ class StopSignal:
 
     @property
     def agreed(self) -> bool:
-        """Whether all stop after the current step; a process alone agrees with itself."""
-        return self.requested if jax.process_count() == 1 else self._heard
+        """Whether all stop after the current step; a single process needs no other."""
+        return self.requested if jax.process_count() == 1 else self._shared
 
-    def carried_by(self, step: Step) -> Step:
-        """Returns a train step that takes what the processes say with their batches to all of them, in its metrics.
+    def share_requests(self, step: Step) -> Step:
+        """Returns a train step that shares the requests in the batches of all processes, by its metrics.
 
         Args:
           step: (state, batch) -> (state, metrics), as `parallel.data_parallel` takes it.
@@ -56,14 +56,14 @@ class StopSignal:
         if jax.process_count() == 1:
             return step
 
-        def step_and_tell(state: Any, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+        def step_and_share(state: Any, batch: Mapping[str, Any]) -> tuple[Any, Any]:
             state, metrics = step(state, {name: batch[name] for name in batch if name != _ASKED})
             return state, {**metrics, _ASKED: parallel.mean_across_devices(batch[_ASKED][0])}
 
-        return step_and_tell
+        return step_and_share
 
-    def said_with(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Returns a batch that says, to the other processes, whether this one was asked.
+    def add_request(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns a batch that also holds whether this process was asked to stop.
 
         Args:
           batch: One that `parallel.split` has made.
@@ -72,18 +72,18 @@ class StopSignal:
             return batch
         return {**batch, _ASKED: np.full((jax.local_device_count(), 1), self.requested, np.float32)}
 
-    def hear(self, metrics: dict[str, jax.Array]) -> None:
-        """Looks at what the step before this one says; takes its own word out of the metrics.
+    def read_requests(self, metrics: dict[str, jax.Array]) -> None:
+        """Reads the requests that the previous step has shared; removes those of this step from its metrics.
 
         Args:
           metrics: Of this step.
         """
         asked = metrics.pop(_ASKED, None)
         before, self._metrics = self._metrics, asked
-        self._heard = before is not None and bool(jax.device_get(before) > 0)
+        self._shared = before is not None and bool(jax.device_get(before) > 0)
 
     def unless_requested(self, work: Callable[[Work], Result], state: Work) -> Result | None:
-        """Returns what a work that may take minutes makes of the state; None if the request comes before its end."""
+        """Returns the result of work on the state that may take minutes; None if a request comes before its end."""
         if self.requested:
             return None
         try:
@@ -96,7 +96,7 @@ class StopSignal:
             return None
 
     def restore(self) -> None:
-        """Gives the signals back."""
+        """Restores the previous signal handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

@@ -1,4 +1,4 @@
-"""Networks that a run has trained: for evaluation, and from phase 1 for phase 2."""
+"""Trained networks of a run: for evaluation, for phase 2, and as a start."""
 
 import dataclasses
 import pathlib

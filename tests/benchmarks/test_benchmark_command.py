@@ -116,7 +116,7 @@ def test_prediction_and_input(measured):
         (["--sise", "64x64"], r"unrecognized arguments: --sise"),
     ],
 )
-def test_wrong_options_are_told_in_one_sentence(capsys, arguments, pattern):
+def test_wrong_options_end_with_one_error_line(capsys, arguments, pattern):
     with pytest.raises(SystemExit) as ended:
         benchmark.main(arguments)
     said = capsys.readouterr()

@@ -12,7 +12,8 @@ import pytest
 from absl import app
 from absl.testing import flagsaver
 
-from dopi_jax.commands import evaluate, flags, train
+from dopi_jax.command_line import flags
+from dopi_jax.commands import evaluate, train
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 TRAINING_DRIVE, VALIDATION_DRIVE = "2011_09_26_drive_0095", "2011_09_26_drive_0037"

@@ -6,15 +6,16 @@ import re
 
 import pytest
 
-from dopi_jax.commands import ablation, demo, evaluate_occlusion, street_runs
+from dopi_jax.commands import ablation, demo
+from dopi_jax.experiments import evaluate_occlusion, synthetic_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compile")]
 
 
 def test_the_demo_leaves_a_report_and_is_done_when_it_is_done(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(pathlib.Path(__file__).parents[2])
-    monkeypatch.setattr(street_runs, "SIZE", (64, 128))
-    monkeypatch.setattr(street_runs, "FRAMES", {"kitti_raw": 32, "kitti_odometry": 24, "kitti_flow_2015": 1})
+    monkeypatch.setattr(synthetic_runs, "SIZE", (64, 128))
+    monkeypatch.setattr(synthetic_runs, "FRAMES", {"kitti_raw": 32, "kitti_odometry": 24, "kitti_flow_2015": 1})
     monkeypatch.setattr(evaluate_occlusion, "_STREETS", 1)
     arguments = [f"--workdir={tmp_path}", "--steps=2"]
     demo.main(arguments)
@@ -33,8 +34,8 @@ def test_the_demo_leaves_a_report_and_is_done_when_it_is_done(monkeypatch, tmp_p
 
 def test_the_ablations_train_every_row_once_and_make_two_tables(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(pathlib.Path(__file__).parents[2])
-    monkeypatch.setattr(street_runs, "SIZE", (64, 128))
-    monkeypatch.setattr(street_runs, "FRAMES", {"kitti_raw": 32, "kitti_odometry": 24, "kitti_flow_2015": 1})
+    monkeypatch.setattr(synthetic_runs, "SIZE", (64, 128))
+    monkeypatch.setattr(synthetic_runs, "FRAMES", {"kitti_raw": 32, "kitti_odometry": 24, "kitti_flow_2015": 1})
     ablation.run(tmp_path, [3], steps=1)
     said = capsys.readouterr().out
     assert said.count("mean ± standard deviation over 1 seeds") == 2

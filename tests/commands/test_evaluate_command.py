@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from dopi_jax import predict
-from dopi_jax.commands import evaluate_pose
 from dopi_jax.config import Config, DataConfig
+from dopi_jax.experiments import evaluate_pose
 from dopi_jax.formats import read_kitti_poses
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

@@ -5,11 +5,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from dopi_jax.commands import evaluate_flow
-from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.config import Config
 from dopi_jax.data import tracking
 from dopi_jax.data.sources import kitti_flow
+from dopi_jax.experiments import evaluate_flow
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.formats import read_kitti_flow
 
 HEIGHT, WIDTH = 64, 208

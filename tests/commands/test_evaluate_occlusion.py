@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from dopi_jax.commands import evaluate_occlusion
+from dopi_jax.experiments import evaluate_occlusion
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

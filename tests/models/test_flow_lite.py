@@ -70,14 +70,14 @@ def test_what_returns_is_the_flow_of_the_pair_turned_round():
 @pytest.mark.parametrize("size", [(64, 96), (61, 95)])
 def test_any_size_and_three_scales(size):
     image = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
-    outputs = jax.eval_shape(functools.partial(NET.apply, train=True), variables(), image, [image, image])
+    outputs = jax.eval_shape(functools.partial(NET.apply, all_scales=True), variables(), image, [image, image])
     assert [[x.shape for x in flows] for flows in outputs] == [
         [(2, -(-size[0] // 2**scale), -(-size[1] // 2**scale), 2) for scale in range(3)]
     ] * 2
 
 
 def test_scales_agree_in_pixels_of_their_own():
-    forward, _ = applied(train=True)(variables(), *snippet())
+    forward, _ = applied(all_scales=True)(variables(), *snippet())
     for scale, flow in enumerate(forward):
         inside = np.asarray(flow)[0, 24 >> scale : -24 >> scale, 32 >> scale : -32 >> scale]
         np.testing.assert_allclose(np.median(inside, axis=(0, 1)), SHIFT / 2**scale, atol=0.75)
@@ -109,7 +109,7 @@ def test_all_but_the_features_is_trained():
         # A trained network's outputs are not 0; then everything before them has a gradient.
         params["refine"]["output"]["kernel"] += 0.01
         rigid = jnp.zeros((1, 2, HEIGHT, WIDTH, 2))
-        flows = jax.tree.leaves(NET.apply({"params": params}, target, sources, train=True, rigid=rigid))
+        flows = jax.tree.leaves(NET.apply({"params": params}, target, sources, all_scales=True, rigid=rigid))
         return sum(jnp.mean(flow**2) for flow in flows)
 
     gradients = jax.grad(gradient)(jax.tree.map(jnp.asarray, variables()["params"]))

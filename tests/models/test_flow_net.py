@@ -42,9 +42,9 @@ def variables(net):
 
 
 @functools.cache
-def apply(net, train=True):
+def apply(net, all_scales=True):
     """The compiled network, which several tests run."""
-    return quick_jit(functools.partial(net.apply, train=train))
+    return quick_jit(functools.partial(net.apply, all_scales=all_scales))
 
 
 def count(tree):
@@ -82,18 +82,27 @@ def test_small_variant_has_under_a_million_parameters_all_shared():
 def test_scales_halve(variant, height, width):
     net = FlowNet(variant, occlusion_head=True)
     x = jax.ShapeDtypeStruct((2, height, width, 3), jnp.float32)
-    outputs = jax.eval_shape(functools.partial(net.apply, train=True), shapes(net), x, [x, x])
+    outputs = jax.eval_shape(functools.partial(net.apply, all_scales=True), shapes(net), x, [x, x])
     want = [(2, height // 2**scale, width // 2**scale, 2) for scale in range(6)]
     assert [[x.shape for x in scales] for scales in outputs] == [want, want, want]
 
 
 def test_evaluation_gives_the_finest_scale_alone():
     net = FlowNet("small")
-    finest, every = (apply(net, train)(variables(net), *frames()) for train in (False, True))
+    finest, every = (apply(net, all_scales)(variables(net), *frames()) for all_scales in (False, True))
     for direction in (0, 1):
         assert len(finest[direction]) == 1 < len(every[direction])
         np.testing.assert_allclose(finest[direction][0], every[direction][0], rtol=1e-3, atol=1e-3)
         assert all(flow.std() > 1e-3 for flow in every[direction]), "a constant output would pass every other check"
+
+
+def test_training_gives_all_scales_unless_asked_otherwise():
+    net = FlowNet("small")
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    training_but_finest = {"train": True, "all_scales": False}
+    for options, scales in (({}, 1), ({"train": True}, 6), ({"all_scales": True}, 6), (training_but_finest, 1)):
+        forward, _ = jax.eval_shape(functools.partial(net.apply, **options), shapes(net), image, [image, image])
+        assert len(forward) == scales, options
 
 
 def test_flows_are_in_pixels_of_their_scale_and_backward_is_negated():
@@ -172,7 +181,7 @@ def test_gradients_are_finite_even_on_featureless_images(variant):
     net = FlowNet(variant)
 
     def loss(params, target, sources):
-        forward, backward = net.apply(params, target, sources, train=True)
+        forward, backward = net.apply(params, target, sources, all_scales=True)
         return sum(jnp.mean(jnp.abs(flow)) for flow in forward + backward)
 
     gradient = quick_jit(jax.grad(loss))

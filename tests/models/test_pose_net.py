@@ -10,7 +10,7 @@ import pytest
 from dopi_jax.errors import UserError
 from dopi_jax.models import PoseNet, cost_volume
 from dopi_jax.models.cost_volume import expected_displacement, mirrored_costs
-from dopi_jax.models.pose import (
+from dopi_jax.models.pose_small import (
     FIRST_MOTION,
     KEPT_CHANGE,
     PATCH_STRIDE,

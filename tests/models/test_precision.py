@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from dopi_jax.models import DepthNet, FlowNet, PoseNet
 from dopi_jax.models.layers import UpConv
-from dopi_jax.training.step import with_kernels_in
+from dopi_jax.training.step import cast_kernels
 
 BATCH, SIDE = 2, 64
 NETWORKS = {
@@ -55,7 +55,7 @@ def test_kernels_decide_what_the_layers_compute_in(network):
 
     def layers_compute_in(precision):
         """Also sees to it that the network's results, and those of layers with so few channels, are float32."""
-        results, captured = jax.eval_shape(lambda variables: apply(with_kernels_in(precision, variables)), variables)
+        results, captured = jax.eval_shape(lambda variables: apply(cast_kernels(precision, variables)), variables)
         layers = jax.tree.leaves(captured["intermediates"])
         last = [layer for layer in layers if layer.shape[-1] < FEWEST_FEATURES]
         assert {array.dtype for array in jax.tree.leaves((results, last))} == {jnp.dtype("float32")}
@@ -72,7 +72,7 @@ def test_bfloat16_gives_nearly_the_same(quick_compile, name, tolerance):
     """Tolerances in the unit of disparity, in metres and radians, and in pixels."""
     apply, init = applied(NETWORKS[name])
     variables = jax.jit(init)()
-    precise, rounded = (jax.jit(lambda v, p=p: apply(with_kernels_in(p, v)))(variables) for p in ("float32", "bfloat16"))
+    precise, rounded = (jax.jit(lambda v, p=p: apply(cast_kernels(p, v)))(variables) for p in ("float32", "bfloat16"))
     for got, want in zip(jax.tree.leaves(rounded), jax.tree.leaves(precise), strict=True):
         assert not np.array_equal(got, want)
         np.testing.assert_allclose(got, want, atol=tolerance)
@@ -80,6 +80,6 @@ def test_bfloat16_gives_nearly_the_same(quick_compile, name, tolerance):
 
 def test_what_is_no_kernel_keeps_its_precision():
     variables = jax.eval_shape(applied(NETWORKS["pose small"])[1])
-    rounded = jax.eval_shape(lambda v: with_kernels_in("bfloat16", v), variables)["params"]
+    rounded = jax.eval_shape(lambda v: cast_kernels("bfloat16", v), variables)["params"]
     assert rounded["conv1"]["kernel"].dtype == rounded["pose"]["kernel"].dtype == jnp.bfloat16
     assert rounded["conv1"]["bias"].dtype == rounded["mean_motion"].dtype == jnp.float32

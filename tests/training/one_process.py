@@ -8,7 +8,7 @@ import numpy as np
 from conftest import weight_batch, weight_state, weight_step
 
 from dopi_jax.config import Config
-from dopi_jax.errors import told_in_one_sentence
+from dopi_jax.errors import report_user_errors
 from dopi_jax.training import loop, processes
 
 
@@ -31,5 +31,5 @@ def main(coordinator: str, count: str, process: str, workdir: str, steps: str, s
 
 
 if __name__ == "__main__":
-    with told_in_one_sentence():
+    with report_user_errors():
         main(*sys.argv[1:])

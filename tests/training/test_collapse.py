@@ -17,7 +17,7 @@ SOUND = {"loss": 0.3, "disparity_spread": 0.5, "saturated": 0.2, "kept": 0.4, "t
 def look_at(values, steps):
     """By step, what is said of values, the same at every step or a function of it."""
     monitor, values_at = CollapseMonitor(), values if callable(values) else lambda step: values
-    said = {step: monitor.look(step, values_at(step)) for step in steps}
+    said = {step: monitor.check(step, values_at(step)) for step in steps}
     return {step: sentences for step, sentences in said.items() if sentences}
 
 

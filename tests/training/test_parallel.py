@@ -70,7 +70,7 @@ def test_split_gives_each_device_its_neighbours_in_order(four_devices):
     parts = parallel.split(batch, four_devices[:2])
     np.testing.assert_array_equal(parts["a"], [[0, 1, 2, 3], [4, 5, 6, 7]])
     assert parts["b"].shape == (2, 4, 2)
-    for name, array in parallel.joined(parts).items():
+    for name, array in parallel.merge_devices(parts).items():
         np.testing.assert_array_equal(array, batch[name])
 
 
@@ -87,7 +87,7 @@ def test_mean_across_devices(four_devices):
 
 def test_prefetched_batches_come_in_order_and_whole():
     batches = [{"a": np.full((4, 2), number)} for number in range(5)]
-    seen = [parallel.joined(batch)["a"] for batch in parallel.prefetched(batches)]
+    seen = [parallel.merge_devices(batch)["a"] for batch in parallel.prefetched(batches)]
     np.testing.assert_array_equal(seen, [batch["a"] for batch in batches])
 
 

@@ -1,12 +1,12 @@
-"""Drawn streets and runs that are trained on them, for the demo and the ablations; existing ones are kept."""
+"""Synthetic streets and runs that are trained on them, for the demo and the ablations; existing ones are kept."""
 
 import pathlib
 import sys
 
 from dopi_jax import config as config_lib
-from dopi_jax.commands import train
-from dopi_jax.commands.evaluation_run import EvaluationRun
 from dopi_jax.errors import UserError
+from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.training_run import run_training
 from dopi_jax.synthetic.layouts import write_layout
 
 SIZE = (128, 320)
@@ -43,7 +43,7 @@ def draw_streets(data: pathlib.Path, seed: int) -> None:
     """
     for layout, frames in FRAMES.items():
         if not (data / layout).is_dir():
-            say(f"drawing streets in the layout of {layout}")
+            print_stage(f"drawing streets in the layout of {layout}")
             write_layout(layout, data, frames, seed, SIZE)
 
 
@@ -72,7 +72,7 @@ def train_phase(
       The trained run.
 
     Raises:
-      UserError: As `commands.train.run` says, or the training was stopped.
+      UserError: As `run_training` says, or the training was stopped.
     """
     config = config_lib.load_config(f"{CONFIGS[phase]}:{variant}")
     config.data.root = str(data)
@@ -82,13 +82,13 @@ def train_phase(
     if depthpose:
         config.depthpose = str(depthpose)
     config_lib.check(config)
-    say(f"training {_TITLES[phase]}, {variant or 'full'}, {config.train.steps} steps")
-    state = train.run(config, workdir)
+    print_stage(f"training {_TITLES[phase]}, {variant or 'full'}, {config.train.steps} steps")
+    state = run_training(config, workdir)
     if int(state.step) < config.train.steps:
         raise UserError("the training was stopped; the same command goes on from here")
     return EvaluationRun.open(workdir, {}, "best")
 
 
-def say(what: str) -> None:
+def print_stage(what: str) -> None:
     """Prints on stderr which stage begins."""
     print(f"-- {what}", file=sys.stderr)

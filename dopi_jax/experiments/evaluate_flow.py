@@ -14,12 +14,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from dopi_jax import evaluation, formats, predict, visualization
-from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.data.sources.kitti_flow import FlowScene, FlowTruth
+from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.skipped import Skipped
 
 FlowPredictor = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
 """(target [H, W, 3], sources [2, H, W, 3] in [-1, 1], maybe rigid flows [2, H, W, 2] to them) -> flow [H, W, 2] to t+1 in
@@ -58,14 +58,14 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
       UserError: There is no scene, a frame or a calibration is missing or wrong, or no true flow can be read.
     """
     scenes = kitti_flow.training_scenes(run.roots)
-    left_out = LeftOut()
+    skipped = Skipped()
     per_scene: dict[str, dict[str, dict]] = {}
     rows = []
 
     def read(scene: FlowScene) -> tuple[FlowTruth, np.ndarray]:
         return scene.ground_truth(), _read_frames(run, scene)
 
-    readable = left_out.readable(tqdm(scenes, unit="pair"), read)
+    readable = skipped.readable(tqdm(scenes, unit="pair"), read)
     for evaluated, (scene, (truth, frames)) in enumerate(readable, start=1):
         flows = _predict(run, scene, frames, truth.valid.shape, predict_flow, predict_rigid)
         regions = evaluation.flow_regions(truth.valid, truth.valid_noc, truth.moving)
@@ -83,14 +83,14 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
             Image.fromarray(picture).save(run.results_folder() / f"flow_{scene.label}.png")
 
     if not per_scene:
-        raise left_out.all_of("pairs at hand")
-    left_out.tell()
+        raise skipped.none_left("pairs at hand")
+    skipped.print_notes()
     of_benchmark = {
         benchmark.name: [per_scene[s.label] for s in scenes if s.benchmark is benchmark and s.label in per_scene]
         for benchmark in kitti_flow.BENCHMARKS
     }
     averages = {name: _averaged(images) for name, images in of_benchmark.items() if images}
-    tables, summary = [], {"left_out": left_out.reasons}
+    tables, summary = [], {"left_out": skipped.reasons}
     if run.data_name == evaluation.KITTI and len(per_scene) <= _LISTED:
         everything = {"mean": _averaged(list(per_scene.values()))} if len(per_scene) > 1 else {}
         tables.append(evaluation.flow_pair_table(per_scene | everything))
@@ -98,7 +98,7 @@ def evaluate_flows(run: EvaluationRun, predict_flow: FlowPredictor | None, predi
         name, expected = kitti_flow.KITTI_2015.name, kitti_flow.KITTI_2015.training_count
         of_2015, counts = averages[name], {"evaluated": len(of_benchmark[name]), "expected": expected}
         baselines, ours = {_BASELINE: of_2015[_BASELINE]}, {k: v for k, v in of_2015.items() if k != _BASELINE}
-        options = {"baselines": baselines, "left_out": left_out.reasons, "data": run.data_name}
+        options = {"baselines": baselines, "left_out": skipped.reasons, "data": run.data_name}
         tables.append(evaluation.flow_table(ours, **counts, **options))
         summary |= {**counts, **ours, "baselines": baselines}
     tables += [evaluation.flow_region_table(a, name if len(averages) > 1 else "") for name, a in averages.items()]

@@ -1,4 +1,4 @@
-"""Validation metrics and pictures of a run in training, for each phase."""
+"""Validation during training: metrics and pictures of a run, for each phase."""
 
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,6 @@ import numpy as np
 
 from dopi_jax import evaluation, predict, visualization
 from dopi_jax.augment import network_batch
-from dopi_jax.commands.left_out import LeftOut, depth_truth
 from dopi_jax.config import Config
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.pipeline import validation_batches
@@ -18,6 +17,7 @@ from dopi_jax.data.snippets import count_snippets
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.data.velodyne import EvaluationImage, with_ground_truth
 from dopi_jax.errors import UserError
+from dopi_jax.experiments.skipped import Skipped, depth_truth
 from dopi_jax.training import TrainState
 
 _LIDAR_FRAMES = 50  # at most; more would hold up training
@@ -25,7 +25,7 @@ _FLOW_SCENES = 50
 Item, Read = TypeVar("Item"), TypeVar("Read")
 
 
-class DepthPoseWatch:
+class DepthPoseValidator:
     """Validates phase 1 on the validation snippets."""
 
     def __init__(self, config: Config, sequences: Sequence[FrameSequence]):
@@ -80,7 +80,7 @@ class DepthPoseWatch:
         return {"snippet": visualization.snippet_panel(_first(view))}
 
 
-class FlowWatch:
+class FlowValidator:
     """Validates phase 2 on the validation snippets, and on pairs with true flow where they are at hand."""
 
     def __init__(self, config: Config, sequences: Sequence[FrameSequence], scenes: Sequence[kitti_flow.FlowScene]):
@@ -148,13 +148,12 @@ def _read(config: Config, items: Sequence[Item], metric: str, read: Callable[[It
 
     It is read once and kept: a file that is damaged or removed later must not end the training.
     """
-    left_out = LeftOut()
-    found = [of_item for _, of_item in left_out.readable(items, read)]
+    skipped = Skipped()
+    found = [of_item for _, of_item in skipped.readable(items, read)]
     if config.train.best_by == metric and not found:
-        raise UserError(
-            f"config.train.best_by is {metric!r}, but {left_out.all_of('files with ground truth')}; or choose 'photometric'"
-        )
-    left_out.tell()
+        reason = skipped.none_left("files with ground truth")
+        raise UserError(f"config.train.best_by is {metric!r}, but {reason}; or choose 'photometric'")
+    skipped.print_notes()
     return found
 
 

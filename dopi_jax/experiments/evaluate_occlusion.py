@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from dopi_jax import evaluation, geometry, visualization
-from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.synthetic import OUT_OF_VIEW, VISIBLE, PairTruth, Street
 from dopi_jax.trained_model import Model

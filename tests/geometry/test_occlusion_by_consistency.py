@@ -1,4 +1,4 @@
-"""Rules for occlusion that stand beside the paper's."""
+"""Occlusion by consistency of depths or flows."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Other ways to decide what is occluded: one that compares depths, and those of other methods, for comparison."""
+"""Occlusion by consistency of depths or flows: rules of other methods beside the paper's masks."""
 
 import chex
 import jax
@@ -9,7 +9,7 @@ from dopi_jax.geometry.camera import pixel_grid
 from dopi_jax.geometry.occlusion import OcclusionMasks
 from dopi_jax.geometry.sampling import SNAP, bilinear_sample, corners, is_inside
 from dopi_jax.geometry.splat import corner_shares
-from dopi_jax.geometry.warp import is_usable, land, warp_by_flow
+from dopi_jax.geometry.warp import is_usable, reproject, warp_by_flow
 
 # More than half, because where the edge runs between two source pixels nobody knows, and hidden pixels are few: on 8 drawn
 # streets of 256x832, with true depth and 5 % of tolerance, the F1 of hidden pixels inside the image was 0.921 forwards and
@@ -27,11 +27,11 @@ def depth_comparison_masks(
     source_K: chex.Array | None = None,
     inverse_depth: bool = False,
 ) -> OcclusionMasks:
-    """Returns which target pixels can be seen in the source, by comparing their depth there with the source's own depth.
+    """Returns which target pixels are visible in the source, by comparing their depth there with the source's own depth.
 
     A pixel is hidden if more than 0.7 of what bilinear interpolation would take from the source lies nearer than the pixel
     itself. Unlike `occlusion_masks` it does not depend on how densely pixels land, so nothing is lost to stripes where the
-    scene shrinks, and no hole opens where it grows. It needs a depth of the source that is as good as the target's.
+    scene shrinks, and no hole opens where it grows. It needs a source depth as accurate as the target's.
 
     Args:
       target_depth: Target depth [H, W]. Pixels without a finite, positive depth land nowhere.
@@ -59,12 +59,12 @@ def depth_comparison_masks(
     )
     chex.assert_rank(source_depth, 2)
     height, width = source_depth.shape
-    landing = land(target_depth, K, source_from_target, source_K, inverse_depth)
-    edge = landing.valid & is_inside(landing.pixels, height, width)
+    reprojected = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
+    edge = reprojected.valid & is_inside(reprojected.pixels, height, width)
     if inverse_depth:
         source_depth = 1 / source_depth
-    of_corners = corners(jnp.where(is_usable(source_depth, False), source_depth, jnp.inf), landing.pixels)
-    nearer = sum(jnp.where(landing.z > (1 + tolerance) * depth, share, 0.0) for depth, share in of_corners)
+    of_corners = corners(jnp.where(is_usable(source_depth, False), source_depth, jnp.inf), reprojected.pixels)
+    nearer = sum(jnp.where(reprojected.z > (1 + tolerance) * depth, share, 0.0) for depth, share in of_corners)
     hidden = edge & (nearer > _HIDING_SHARE)
     return OcclusionMasks(edge, jnp.ones_like(edge), ~hidden)
 
@@ -72,7 +72,7 @@ def depth_comparison_masks(
 def forward_backward_mask(
     forward: chex.Array, backward: chex.Array, relative: float = 0.01, absolute: float = 0.5
 ) -> chex.Array:
-    """Returns where two opposite flows undo each other: the usual learned-flow rule for occlusion, for comparison.
+    """Returns where forward and backward flow are consistent: the usual occlusion rule of learned optical flow.
 
     A pixel is consistent if |f + b'|^2 < relative (|f|^2 + |b'|^2) + absolute, b' being the backward flow sampled at the
     place where the forward flow leads.
@@ -103,7 +103,7 @@ def forward_backward_mask(
 def range_map_mask(
     backward: chex.Array, threshold: float = 0.5, *, target_shape: tuple[int, int] | None = None
 ) -> chex.Array:
-    """Returns which pixels the backward flow leads to: the rule of methods that splat a map of ones, for comparison.
+    """Returns which target pixels the backward flow reaches: the range-map rule of methods that splat a map of ones.
 
     Every source pixel gives its weight to the four target pixels around the place that it flows to; where less than the
     threshold arrives, nothing in the source shows the pixel.
@@ -142,7 +142,7 @@ def depth_inconsistency(
     source_K: chex.Array | None = None,
     inverse_depth: bool = False,
 ) -> chex.Array:
-    """Returns how much the depths of two views contradict each other: the soft occlusion weight of SC-SfMLearner, inverted.
+    """Returns how inconsistent the depths of two views are: one minus the soft occlusion weight of SC-SfMLearner.
 
     Args:
       target_depth: Target depth [H, W].
@@ -163,12 +163,12 @@ def depth_inconsistency(
       [[0.0, 0.25, 1.0]]
     """
     source_depth = as_float(source_depth)
-    landing = land(target_depth, K, source_from_target, source_K, inverse_depth)
+    reprojected = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
     usable = is_usable(source_depth, inverse_depth)
     maps = jnp.stack([jnp.where(usable, source_depth, 0.0), usable.astype(source_depth.dtype)], axis=-1)
-    sampled, inside = bilinear_sample(maps, landing.pixels, "border")
-    comparable = inside & landing.valid & (sampled[..., 1] > 1 - SNAP)
-    here, there = jnp.where(comparable, landing.z, 1.0), jnp.where(comparable, sampled[..., 0], 1.0)
+    sampled, inside = bilinear_sample(maps, reprojected.pixels, "border")
+    comparable = inside & reprojected.valid & (sampled[..., 1] > 1 - SNAP)
+    here, there = jnp.where(comparable, reprojected.z, 1.0), jnp.where(comparable, sampled[..., 0], 1.0)
     if inverse_depth:
         here = 1 / here
     # Never divided by 0, where a quotient would have no gradient: two points infinitely far agree.

@@ -5,13 +5,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from dopi_jax import evaluation, predict, visualization
-from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.commands.left_out import LeftOut, depth_truth
 from dopi_jax.data import improved_depth
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.velodyne import EvaluationImage, eigen_test_images, with_ground_truth
 from dopi_jax.errors import UserError
+from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.skipped import Skipped, depth_truth
 from dopi_jax.picture_files import write_depth_map
 
 _PROTOCOLS = ("cc", "monodepth2")
@@ -31,15 +31,15 @@ def evaluate(run: EvaluationRun) -> None:
     run.require("depth")
     images, expected = eigen_test_images(*run.roots)
     predict_disparity = predict.make_predict_disparity(run.config)
-    left_out = LeftOut()
+    skipped = Skipped()
 
     def read(image: EvaluationImage) -> tuple[np.ndarray, np.ndarray]:
         return depth_truth(image), read_image(image.image, run.image_size)
 
-    read_images = list(left_out.readable(tqdm(images, unit="scan"), read))
+    read_images = list(skipped.readable(tqdm(images, unit="scan"), read))
     if not read_images:
-        raise left_out.all_of("Eigen test frames at hand")
-    left_out.tell()
+        raise skipped.none_left("Eigen test frames at hand")
+    skipped.print_notes()
     images = [image for image, _ in read_images]
     truths = [truth for _, (truth, _) in read_images]
     baselines = {
@@ -64,7 +64,7 @@ def evaluate(run: EvaluationRun) -> None:
     means = {key: evaluation.average_depth_metrics(values) for key, values in per_image.items()}
     ours = {f"dopi_jax, {protocol} protocol": means["dopi_jax", protocol] for protocol in _PROTOCOLS}
     of_baselines = {name: means[name, "cc"] for name in baselines}
-    table = evaluation.depth_table(ours, len(images), expected, of_baselines, left_out.reasons, run.data_name)
+    table = evaluation.depth_table(ours, len(images), expected, of_baselines, skipped.reasons, run.data_name)
     rows = [
         {"image": _name(run, image), "protocol": protocol, **metrics}
         for protocol in _PROTOCOLS
@@ -73,7 +73,7 @@ def evaluate(run: EvaluationRun) -> None:
     summary = {
         "evaluated": len(images),
         "expected": expected,
-        "left_out": left_out.reasons,
+        "left_out": skipped.reasons,
         **{protocol: means["dopi_jax", protocol] for protocol in _PROTOCOLS},
         "baselines": of_baselines,
     }
@@ -95,10 +95,10 @@ def _improved(
 ) -> dict[str, dict[str, float]]:
     """Mean metrics by KITTI's improved depth maps, without a crop as is usual with them; {} if there are none."""
     files = [improved_depth.improved_depth_file(image, *run.roots) for image in images]
-    left_out = LeftOut()
+    skipped = Skipped()
     found = [i for i, file in enumerate(files) if file is not None]
-    truths = list(left_out.readable(found, lambda i: improved_depth.read_improved_depth(files[i])))
-    left_out.tell()
+    truths = list(skipped.readable(found, lambda i: improved_depth.read_improved_depth(files[i])))
+    skipped.print_notes()
     if not truths:
         return {}
     means = {}
@@ -146,12 +146,12 @@ def _training_median(run: EvaluationRun) -> dict[str, np.ndarray]:
         images += with_ground_truth(frame for sequence in sequences for frame in sequence.frames)
     if not images:
         return {}
-    left_out = LeftOut()
+    skipped = Skipped()
     some = tqdm(images[:: -(-len(images) // _TRAINING_FRAMES)], unit="scan")
-    truths = (truth for _, truth in left_out.readable(some, depth_truth))
+    truths = (truth for _, truth in skipped.readable(some, depth_truth))
     try:
         return {"training median": evaluation.pixel_median_baseline(truths)}
     except UserError:  # none of them can be read
         return {}
     finally:
-        left_out.tell()
+        skipped.print_notes()

@@ -12,14 +12,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from dopi_jax import evaluation, formats, metric_scale, predict, visualization
-from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.commands.left_out import LeftOut
 from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, read_image, snippet_input
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.snippets import Sequence
 from dopi_jax.data.sources import kitti_odometry
 from dopi_jax.errors import UserError
+from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.skipped import Skipped
 
 _LENGTHS = (3, 5)
 _BATCH = 8
@@ -61,14 +61,14 @@ def evaluate(run: EvaluationRun) -> None:
     run.require("pose")
     snippets: dict[int, dict[str, _Snippets]] = {length: {} for length in _LENGTHS}
     trajectories = {}
-    left_out = LeftOut()
+    skipped = Skipped()
 
     def read(selection: str) -> tuple[Sequence, list[slice], np.ndarray, np.ndarray]:
         sequence = select_sequences(run.roots, selection)[0]  # by its first camera
         spans = [span for span in _without_gaps(sequence.numbers) if span.stop - span.start >= _LENGTHS[0]]
         return sequence, spans, _true_poses(run, selection, sequence), _read_frames(run, sequence)
 
-    for selection, (sequence, spans, truth, frames) in left_out.readable(_selections(run), read):
+    for selection, (sequence, spans, truth, frames) in skipped.readable(_selections(run), read):
         name = selection.partition(":")[2]
         if len(spans) > 1 or spans[0].stop - spans[0].start < len(frames):
             print(f"note: {name} has gaps in its frame numbers, which no snippet crosses", file=sys.stderr)
@@ -91,9 +91,9 @@ def evaluate(run: EvaluationRun) -> None:
             "straight_ahead_rotation_error": float(np.mean(of_three.straight_rotation)),
         }
     if not trajectories:
-        raise left_out.all_of("sequences of config.data.pose_test")
-    left_out.tell()
-    _write(run, snippets, trajectories, left_out)
+        raise skipped.none_left("sequences of config.data.pose_test")
+    skipped.print_notes()
+    _write(run, snippets, trajectories, skipped)
 
 
 def _without_gaps(numbers: tuple[int, ...]) -> list[slice]:
@@ -149,7 +149,7 @@ def _write(
     run: EvaluationRun,
     snippets: dict[int, dict[str, _Snippets]],
     trajectories: dict[str, dict[str, float]],
-    left_out: LeftOut,
+    skipped: Skipped,
 ) -> None:
     tables, summary, rows = [], {}, []
     for length, of_length in snippets.items():
@@ -157,7 +157,7 @@ def _write(
         straight = {name: found.straight_ate for name, found in of_length.items()}
         backwards = {name: int(np.sum(found.scale <= 0)) for name, found in of_length.items()}
         if ates:
-            tables.append(evaluation.pose_table(ates, straight, length, left_out.reasons, backwards, run.data_name))
+            tables.append(evaluation.pose_table(ates, straight, length, skipped.reasons, backwards, run.data_name))
         summary[str(length)] = {
             name: {
                 "mean": float(np.mean(found.ate)),
@@ -174,7 +174,7 @@ def _write(
             for n, a, r, s in zip(*(column.tolist() for column in found[:4]), strict=True)
         ]
     tables.append(evaluation.trajectory_table(trajectories))
-    whole = {"ate": summary, "trajectory": trajectories, "left_out": left_out.reasons}
+    whole = {"ate": summary, "trajectory": trajectories, "left_out": skipped.reasons}
     run.write_results("pose", "\n\n".join(tables), whole, rows)
 
 

@@ -20,7 +20,7 @@ from ml_collections import config_flags
 
 from dopi_jax import config as config_lib
 from dopi_jax.config import Config
-from dopi_jax.errors import ArgumentParser, UserError, told_in_one_sentence
+from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 
 _DEFAULT_CONFIG = "kitti_depthpose"
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder. Default: runs/<config name>.")
@@ -36,7 +36,7 @@ def run(main: Callable[[], None], arguments: list[str] | None = None) -> None:
     # The checkpoint library tells every file that it writes, at a level that absl shows.
     logging.getLogger("absl").addFilter(lambda record: record.levelno >= logging.WARNING)
     logging.getLogger("jax._src.xla_bridge").setLevel(logging.WARNING)
-    with told_in_one_sentence():
+    with report_user_errors():
         app.run(lambda _: main(), argv=None if arguments is None else [sys.argv[0], *arguments], flags_parser=_parse)
 
 
@@ -48,9 +48,9 @@ def run_with_options(run_command: Callable[[Any], None], parser: ArgumentParser,
       parser: Reads them.
       arguments: Of the command line; those of this process if None.
     """
-    with told_in_one_sentence():
+    with report_user_errors():
         options = parser.parse_args(arguments)
-        tell_warnings_as_notes()
+        print_warnings_as_notes()
         use_compilation_cache()
         run_command(options)
 
@@ -88,7 +88,7 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
-def tell_warnings_as_notes() -> None:
+def print_warnings_as_notes() -> None:
     """Prints Python's warnings, which here are for people, as one line each."""
     warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
 

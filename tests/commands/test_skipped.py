@@ -7,14 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
-from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_pose
-from dopi_jax.commands.evaluation_run import EvaluationRun
-from dopi_jax.commands.left_out import LeftOut
-from dopi_jax.commands.watch import DepthPoseWatch, FlowWatch
 from dopi_jax.config import Config
 from dopi_jax.data.selection import select_sequences
 from dopi_jax.data.sources import kitti_flow
 from dopi_jax.errors import UserError
+from dopi_jax.experiments import evaluate_depth, evaluate_flow, evaluate_pose
+from dopi_jax.experiments.evaluation_run import EvaluationRun
+from dopi_jax.experiments.skipped import Skipped
+from dopi_jax.experiments.validation import DepthPoseValidator, FlowValidator
 from dopi_jax.formats import write_kitti_flow
 
 SIZE = (64, 96)
@@ -42,11 +42,11 @@ def test_reasons_are_kept_and_told(capsys):
             raise UserError(f"{item} is odd")
         return 10 * item
 
-    left_out = LeftOut()
-    assert list(left_out.readable(range(5), read)) == [(0, 0), (2, 20), (4, 40)]
-    left_out.tell()
+    skipped = Skipped()
+    assert list(skipped.readable(range(5), read)) == [(0, 0), (2, 20), (4, 40)]
+    skipped.print_notes()
     assert capsys.readouterr().err == "note: left out: 1 is odd\nnote: left out: 3 is odd\n"
-    assert str(left_out.all_of("numbers")) == "none of the 2 numbers can be used, the first because 1 is odd"
+    assert str(skipped.none_left("numbers")) == "none of the 2 numbers can be used, the first because 1 is odd"
 
 
 # --- Flow -----------------------------------------------------------------------------------------------------------
@@ -98,32 +98,32 @@ def test_when_all_pairs_are_bad_nothing_is_written(kitti, run, capsys):
     assert capsys.readouterr().out == "" and not list(run.workdir.glob("evaluation/*"))
 
 
-def watched_flow(kitti, best_by):
+def validator_of_flow(kitti, best_by):
     config = Config()
     config.phase, config.train.best_by = "flow", best_by
     config.data.height, config.data.width = SIZE
-    return FlowWatch(config, [], kitti_flow.training_scenes([kitti.root]))
+    return FlowValidator(config, [], kitti_flow.training_scenes([kitti.root]))
 
 
 def test_validation_goes_on_without_bad_pairs(kitti, capsys):
     training = flow_scenes(kitti)
     cut_off(training / "flow_occ/000002_10.png")
-    watch = watched_flow(kitti, "epe")
+    validator = validator_of_flow(kitti, "epe")
     assert "note: left out: flow map" in capsys.readouterr().err
     # What is damaged after the start of the training does not matter.
     cut_off(training / "flow_occ/000001_10.png")
-    watch._predict_flow = lambda variables, target, sources: np.zeros((1, 2, *SIZE, 2))
-    assert watch._flow_metrics({})["epe"] == pytest.approx(1)
+    validator._predict_flow = lambda variables, target, sources: np.zeros((1, 2, *SIZE, 2))
+    assert validator._flow_metrics({})["epe"] == pytest.approx(1)
 
 
 def test_the_best_checkpoint_needs_a_pair_before_the_first_step(kitti):
     shutil.rmtree(flow_scenes(kitti) / "flow_noc")
-    watch = watched_flow(kitti, "photometric")
-    assert watch._flow_metrics({}) == {}
+    validator = validator_of_flow(kitti, "photometric")
+    assert validator._flow_metrics({}) == {}
     with pytest.raises(
         UserError, match=r"best_by is 'epe', but none of the 3 .*flow_noc/000000_10.* or choose 'photometric'"
     ):
-        watched_flow(kitti, "epe")
+        validator_of_flow(kitti, "epe")
 
 
 # --- Depth ----------------------------------------------------------------------------------------------------------
@@ -185,32 +185,32 @@ def test_bad_scans_of_training_drives_cost_a_baseline_at_most(kitti, run, capsys
     assert evaluate_depth._training_median(run) == {}
 
 
-def watched_depth(kitti, best_by):
+def validator_of_depth(kitti, best_by):
     config = Config()
     config.train.best_by = best_by
     config.data.height, config.data.width = SIZE
-    return DepthPoseWatch(config, select_sequences(kitti.root, f"kitti_raw:{OTHER_DRIVE}"))
+    return DepthPoseValidator(config, select_sequences(kitti.root, f"kitti_raw:{OTHER_DRIVE}"))
 
 
 def test_validation_goes_on_without_bad_scans(kitti, capsys):
     scans = scans_of(kitti, OTHER_DRIVE)
     (scans / "0000000002.bin").write_bytes(b"")
-    watch = watched_depth(kitti, "abs_rel")
+    validator = validator_of_depth(kitti, "abs_rel")
     assert "note: left out: laser scan" in capsys.readouterr().err
     for path in scans.iterdir():
         path.unlink()
-    watch._predict_disparity = lambda variables, images: np.ones((1, *SIZE))
-    assert 0 < watch._depth_metrics({})["abs_rel"] < 1
+    validator._predict_disparity = lambda variables, images: np.ones((1, *SIZE))
+    assert 0 < validator._depth_metrics({})["abs_rel"] < 1
 
 
 def test_the_best_checkpoint_needs_a_scan_before_the_first_step(kitti):
     for path in scans_of(kitti, OTHER_DRIVE).iterdir():
         path.write_bytes(b"")
-    assert watched_depth(kitti, "photometric")._depth_metrics({}) == {}
+    assert validator_of_depth(kitti, "photometric")._depth_metrics({}) == {}
     with pytest.raises(
         UserError, match=r"best_by is 'abs_rel', but none of the 4 files .*0001\.bin has 0 bytes.* or choose"
     ):
-        watched_depth(kitti, "abs_rel")
+        validator_of_depth(kitti, "abs_rel")
 
 
 # --- Motion ---------------------------------------------------------------------------------------------------------

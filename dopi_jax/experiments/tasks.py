@@ -1,6 +1,6 @@
-"""The tasks of `evaluate.py`."""
+"""The tasks of `evaluate.py --task`."""
 
-from dopi_jax.commands import evaluate_depth, evaluate_flow, evaluate_occlusion, evaluate_pose
+from dopi_jax.experiments import evaluate_depth, evaluate_flow, evaluate_occlusion, evaluate_pose
 
 TASKS = {
     "depth": evaluate_depth.evaluate,

@@ -1,4 +1,4 @@
-"""Ground truth that cannot be read is named, left out and counted; all other items are evaluated."""
+"""Items whose ground truth cannot be read: each is named and skipped, the others are evaluated."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -14,18 +14,18 @@ Item = TypeVar("Item")
 Truth = TypeVar("Truth")
 
 
-class LeftOut:
-    """The items that are left out of an evaluation.
+class Skipped:
+    """The items that an evaluation skips.
 
     Attributes:
-      reasons: why, one sentence for each item.
+      reasons: One sentence for each item.
     """
 
     def __init__(self):
         self.reasons: list[str] = []
 
     def readable(self, items: Iterable[Item], read: Callable[[Item], Truth]) -> Iterator[tuple[Item, Truth]]:
-        """Yields the readable items with their ground truth, and keeps the reasons why others are not readable.
+        """Yields the readable items with their ground truth; records why the others are not readable.
 
         Args:
           items: What is to be evaluated.
@@ -39,13 +39,13 @@ class LeftOut:
             else:
                 yield item, truth
 
-    def tell(self) -> None:
+    def print_notes(self) -> None:
         """Prints a note on stderr for each item."""
         for reason in self.reasons:
             print(f"note: left out: {reason}", file=sys.stderr)
 
-    def all_of(self, what: str) -> UserError:
-        """Returns the error for when nothing is left.
+    def none_left(self, what: str) -> UserError:
+        """Returns the error to raise if every item was skipped.
 
         Args:
           what: Name of the items.

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dopi_jax import evaluation
-from dopi_jax.commands.evaluate_occlusion import COMPARISON
-from dopi_jax.commands.evaluation_run import EvaluationRun
+from dopi_jax.experiments.evaluate_occlusion import COMPARISON
+from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.training.logging import read_metrics
 
 _STYLE = (
@@ -93,8 +93,8 @@ def summary_table(results: pathlib.Path) -> str:
 _CURVES = (("train", "loss"), ("validation", "photometric"))
 _PANEL_CAPTIONS = {
     "depthpose": "Target and disparity; below, for each source: warped to the target, hidden by occlusion masks (red), all "
-    "that does not count (red).",
-    "flow": "Target and rigid flow; below, for each source: flow, warped to the target, what does not count (red), what "
+    "that is masked out (red).",
+    "flow": "Target and rigid flow; below, for each source: flow, warped to the target, what is masked out (red), what "
     "depth and motion do not teach (red).",
 }
 _TASKS = {

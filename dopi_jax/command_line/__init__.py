@@ -1,0 +1,1 @@
+"""What the commands share of their command lines: config flags, image sizes."""
