@@ -1,33 +1,26 @@
 """Phase 2 of `make demo`: optical flow on the same streets, taught by the run of configs/demo_depthpose.py.
 
-    make demo                  both phases in 13.5 minutes on two CPU cores; expect EPE 2.38 px (docs/demo.md)
+    make demo                  both phases, evaluation and a report (docs/demo.md: how long, and the numbers to expect)
 
-What departs from the paper's preset (docs/experiments_small.md has the measurements):
-- Small networks, and a learning rate 20 times as high that falls linearly to 0, since the steps are few. The last
-  checkpoint is kept.
-- Two snippets a step: more steps from as many snippets.
-- Twice the weight of consistency: without it flow that leaves the image stays behind the rigid flow that teaches it.
-- The less-than-mean mask keeps errors up to three times their mean, as in phase 1.
+configs/synthetic_flow.py's small flow network and settings at the demo's size, taught by networks "lite" along the motion
+of followed corners.
 """
 
-from dopi_jax.config import Config, apply_flow_variant
+from dopi_jax.config import Config, config_beside
+
+_synthetic_config = config_beside(__file__, "synthetic_flow")
 
 
 def get_config(variant: str = "") -> Config:
     """Returns the config of a row of Table V."""
-    config = Config(name="demo_flow", phase="flow")
+    config = _synthetic_config(variant)
+    config.name = config.name.replace("synthetic", "demo")
     config.data.height, config.data.width = 128, 320
-    config.model.depth = config.model.pose = config.model.flow = "small"
-    config.flow_loss.consistency = 0.2
-    config.flow_loss.less_than_mean_factor = 3.0
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.decay = "linear"
-    config.optimizer.decay_after = 0.0
-    config.train.batch_size = 2
+    config.model.depth = config.model.pose = "lite"
+    config.flow_loss.matched_motion = config.prediction.matched_motion = True
+    config.prediction.mirrored_pass = True
     config.train.steps = 600
-    config.train.log_every = 25
     config.train.image_every = 300
     config.train.validate_every = 300
     config.train.checkpoint_every = 150
-    config.train.best_by = "latest"
-    return apply_flow_variant(config, variant)
+    return config

@@ -64,6 +64,7 @@ def run(workdir: pathlib.Path, seeds: Sequence[int], steps: int | None = None) -
         for phase, row in results:
             print_stage(f"seed {seed}, {_TABLES[phase]}, {row}")
             trained = train_phase(
+                "synthetic",
                 phase,
                 folder / f"{phase}_{row}",
                 folder / "data",

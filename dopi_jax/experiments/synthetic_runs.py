@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+from typing import Literal
 
 from dopi_jax import config as config_lib
 from dopi_jax.errors import UserError
@@ -11,7 +12,6 @@ from dopi_jax.synthetic.layouts import write_layout
 
 SIZE = (128, 320)
 FRAMES = {"kitti_raw": 720, "kitti_odometry": 120, "kitti_flow_2015": 20}
-CONFIGS = {"depthpose": "demo_depthpose", "flow": "demo_flow"}
 _TITLES = {"depthpose": "depth and motion", "flow": "optical flow"}
 
 
@@ -48,6 +48,7 @@ def draw_streets(data: pathlib.Path, seed: int) -> None:
 
 
 def train_phase(
+    configs: Literal["demo", "synthetic"],
     phase: str,
     workdir: pathlib.Path,
     data: pathlib.Path,
@@ -57,9 +58,10 @@ def train_phase(
     steps: int | None = None,
     depthpose: pathlib.Path | None = None,
 ) -> EvaluationRun:
-    """Trains a phase on drawn streets by its config in `CONFIGS`; a finished run is kept, an interrupted one resumed.
+    """Trains a phase on drawn streets by its config; a finished run is kept, an interrupted one resumed.
 
     Args:
+      configs: Which of the two configs of the phase.
       phase: "depthpose" or "flow".
       workdir: The run's folder.
       data: The data root.
@@ -74,7 +76,7 @@ def train_phase(
     Raises:
       UserError: As `run_training` says, or the training was stopped.
     """
-    config = config_lib.load_config(f"{CONFIGS[phase]}:{variant}")
+    config = config_lib.load_config(f"{configs}_{phase}:{variant}")
     config.data.root = str(data)
     config.data.height, config.data.width = SIZE
     config.train.seed = seed
@@ -82,7 +84,7 @@ def train_phase(
     if depthpose:
         config.depthpose = str(depthpose)
     config_lib.check(config)
-    print_stage(f"training {_TITLES[phase]}, {variant or 'full'}, {config.train.steps} steps")
+    print_stage(f"training {' '.join([_TITLES[phase], variant]).strip()}, {config.train.steps} steps")
     state = run_training(config, workdir)
     if int(state.step) < config.train.steps:
         raise UserError("the training was stopped; the same command goes on from here")
