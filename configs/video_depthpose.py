@@ -15,7 +15,8 @@ number to expect: compare the validation error in metrics.jsonl with that of the
   snippet, by default chosen by how much moves. The last tenth of each shot validates.
 - Size: 192x352 keeps the shape of 16:9 video; the report names a size for other shapes.
 - Start: the weights "driving", near whose depth it is held where the image is plain (loss.distillation); with
-  --config.init_from= --config.loss.distillation=0 ImageNet's alone.
+  --config.init_from= --config.loss.distillation=0 --config.loss.matched_motion=0 --config.loss.matched_depth=0 ImageNet's
+  alone. (Corners take their scale from the motion network, which knows none then: depth would collapse.)
 """
 
 from dopi_jax.config import Config, config_beside
