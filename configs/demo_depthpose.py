@@ -20,9 +20,9 @@ def get_config(variant: str = "") -> Config:
     config.data.height, config.data.width = 128, 320
     config.loss.auto_mask = False
     config.prediction.matched_motion = True
-    config.train.steps = 480
-    config.train.image_every = 240
-    config.train.validate_every = 120
-    config.train.checkpoint_every = 120
+    config.train.steps = 300
+    config.train.image_every = 150
+    config.train.validate_every = 150
+    config.train.checkpoint_every = 75
     config.train.best_by = "latest"
     return config

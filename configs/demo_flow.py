@@ -2,25 +2,25 @@
 
     make demo                  both phases, evaluation and a report (docs/demo.md: how long, and the numbers to expect)
 
-configs/synthetic_flow.py's small flow network and settings at the demo's size, taught by networks "lite" along the motion
-of followed corners.
+configs/driving_flow.py at the demo's size: the flow network "lite" chooses between matches of ImageNet features and the
+rigid flow, and learns a correction.
 """
 
 from dopi_jax.config import Config, config_beside
 
-_synthetic_config = config_beside(__file__, "synthetic_flow")
+_driving_config = config_beside(__file__, "driving_flow")
 
 
 def get_config(variant: str = "") -> Config:
-    """Returns the config of a row of Table V."""
-    config = _synthetic_config(variant)
-    config.name = config.name.replace("synthetic", "demo")
+    """Returns the config of a row of Table V, each optionally with a preset."""
+    config = _driving_config(variant)
+    config.name = config.name.replace("driving_flow", "demo_flow")
+    config.depthpose = ""
+    config.data.train, config.data.validation = ("kitti_raw:eigen",), ("kitti_raw:eigen_val",)
+    config.data.pose_test = ("kitti_odometry:09", "kitti_odometry:10")
     config.data.height, config.data.width = 128, 320
-    config.model.depth = config.model.pose = "lite"
-    config.flow_loss.matched_motion = config.prediction.matched_motion = True
-    config.prediction.mirrored_pass = True
-    config.train.steps = 600
-    config.train.image_every = 300
-    config.train.validate_every = 300
-    config.train.checkpoint_every = 150
+    config.train.steps = 100
+    config.train.log_every = 10
+    config.train.image_every = config.train.validate_every = config.train.checkpoint_every = 50
+    config.train.best_by = "latest"
     return config
