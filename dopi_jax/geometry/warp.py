@@ -106,7 +106,11 @@ def rigid_flow(
       >>> geometry.rigid_flow(jnp.full((2, 3), 5.0), K, moved)[0, 0].tolist()
       [-2.0, 0.0]
     """
-    landing = land(depth, K, source_from_target, source_K, inverse_depth)
+    return flow_of_landing(land(depth, K, source_from_target, source_K, inverse_depth))
+
+
+def flow_of_landing(landing: Landing) -> chex.Array:
+    """Returns the flow [H, W, 2] from pixels to where they appear."""
     return landing.pixels - pixel_grid(*landing.z.shape).astype(landing.z.dtype)
 
 

@@ -31,7 +31,7 @@ def skip_if_not_finite(metrics: Mapping[str, jax.Array], before: TrainState, aft
     is_finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
     unchanged = {"step": after.step, "frozen": after.frozen}
     selected = jax.tree.map(
-        lambda old, new: jnp.where(is_finite, new, old), before.replace(**unchanged), after.replace(**unchanged)
+        lambda old, new: jax.lax.select(is_finite, new, old), before.replace(**unchanged), after.replace(**unchanged)
     )
     return selected.replace(**unchanged)
 
