@@ -34,7 +34,8 @@ PRECISIONS = {
 }
 
 
-PARTS = ("steps", "functions", "input")
+PARTS = ("steps", "parts", "functions", "input", "peer", "batch")
+_BY_DEFAULT = PARTS[:4]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Options:
       device: Where to.
       repeats: Rounds of calls that are timed.
       json: File for the numbers, if any.
-      peer: Whether to compare with the same step in PyTorch.
+      cached: Whether compiling from the persistent cache is timed, too.
     """
 
     cases: tuple[Case, ...]
@@ -59,7 +60,7 @@ class Options:
     device: jax.Device
     repeats: int
     json: pathlib.Path | None
-    peer: bool
+    cached: bool
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -90,12 +91,13 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     for case in cases:
         case.config()  # a size that does not suit is told before anything is measured
-    if given.peer and importlib.util.find_spec("torch") is None:
+    only = tuple(given.only) + (("peer",) if given.peer and "peer" not in given.only else ())
+    if "peer" in only and importlib.util.find_spec("torch") is None:
         raise UserError("--peer needs PyTorch, which is not installed: pip install -e '.[bench]'")
     if given.json is not None and not given.json.parent.is_dir():
         raise UserError(f"--json is {given.json}: its folder does not exist")
     return Options(
-        cases, tuple(given.only), tuple(given.variants), precision, device, given.repeats, given.json, given.peer
+        cases, only, tuple(given.variants), precision, device, given.repeats, given.json, given.cached
     )
 
 
@@ -107,7 +109,11 @@ def _parser() -> ArgumentParser:
     )
     several = {"nargs": "+", "metavar": "VALUE"}
     parser.add_argument(
-        "--only", choices=PARTS, default=PARTS, help=f"of {' '.join(PARTS)}; parts and prediction belong to steps", **several
+        "--only",
+        choices=PARTS,
+        default=_BY_DEFAULT,
+        help=f"of {' '.join(PARTS)}; prediction belongs to steps, and batch is the largest batch for memory of some sizes",
+        **several,
     )
     parser.add_argument("--phases", choices=tuple(PHASES), default=("1", "2"), help="of 1 2", **several)
     parser.add_argument(
@@ -126,7 +132,8 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "gpu"), help="that of JAX's choice if not given")
     parser.add_argument("--repeats", type=_positive, default=5, help="rounds of calls that are timed")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where to write the numbers")
-    parser.add_argument("--peer", action="store_true", help="compare with the same steps in PyTorch")
+    parser.add_argument("--peer", action="store_true", help="also compare with the same steps in PyTorch")
+    parser.add_argument("--cached", action="store_true", help="also time compiling from the persistent cache")
     return parser
 
 

@@ -1,7 +1,8 @@
-"""A function compiled for its arguments, and what XLA says of it: compile time, memory, arithmetic."""
+"""A function compiled for its arguments, and what is known of it then: operations, compile time, memory, arithmetic."""
 
 import contextlib
 import dataclasses
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ from typing import Any
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
+
+from benchmarks.row import Row
+from dopi_jax.forms import accelerator_forms
 
 _CACHE_OPTIONS = {
     "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -22,6 +26,7 @@ class Program:
 
     Attributes:
       run: The compiled function; it takes the arguments that it was compiled for.
+      operations: Of the program that is given to XLA, without constants.
       compile_seconds: From the Python function to the executable, with nothing known of either before.
       peak_bytes: Arguments, results and temporaries together; what an argument gives to a result is counted once.
       flops: Floating-point operations by XLA's count of the compiled program; None where it has no count.
@@ -30,11 +35,25 @@ class Program:
     """
 
     run: Callable[..., Any]
+    operations: int
     compile_seconds: float
     peak_bytes: int
     flops: float | None
     moved_bytes: float | None
     result_bytes: int
+
+    def row(self, case: str, what: str, **numbers: Any) -> Row:
+        """Returns a line about the program, before it has been timed."""
+        return Row(
+            case,
+            what,
+            operations=self.operations,
+            compile_seconds=self.compile_seconds,
+            peak_bytes=self.peak_bytes,
+            flops=self.flops,
+            moved_bytes=self.moved_bytes,
+            **numbers,
+        )
 
 
 @contextlib.contextmanager
@@ -65,12 +84,13 @@ def compile_program(function: Callable[..., Any], *arguments: Any) -> Program:
     Returns:
       The `Program`.
     """
-    compiled, compile_seconds = _compile(function, arguments)
+    operations, compiled, compile_seconds = _compile(function, arguments)
     memory = compiled.memory_analysis()
     costs = compiled.cost_analysis() or {}
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     return Program(
         compiled,
+        operations,
         compile_seconds,
         held - memory.alias_size_in_bytes,
         costs.get("flops"),
@@ -86,11 +106,33 @@ def cached_compile_seconds(function: Callable[..., Any], *arguments: Any) -> flo
       function: As in `compile_program`, which was called before, inside the same `fresh_cache`.
       *arguments: Likewise.
     """
-    return _compile(function, arguments)[1]
+    return _compile(function, arguments)[-1]
 
 
-def _compile(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float]:
+def count_operations(program: str) -> int:
+    """Returns how many operations a StableHLO program has, given as text: without constants, a function counted once."""
+    return len(re.findall(r' = "?(?:stablehlo|chlo|func)\.(?!constant)| = call ', program))
+
+
+def cuda_operations(function: Callable[..., Any], *arguments: Any) -> int:
+    """Returns how many operations a program has where it is lowered for an NVIDIA GPU, which need not be there.
+
+    Args:
+      function: As in `compile_program`.
+      *arguments: Likewise; shapes suffice.
+    """
+    jax.clear_caches()
+    with accelerator_forms():
+        lowered = jax.jit(lambda *given: function(*given)).trace(*arguments).lower(lowering_platforms=("cuda",))
+    return count_operations(lowered.as_text())
+
+
+def _compile(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[int, Any, float]:
     jax.clear_caches()  # of traces and executables in memory
     start = time.perf_counter()
-    compiled = function.lower(*arguments).compile()
-    return compiled, time.perf_counter() - start
+    lowered = function.lower(*arguments)
+    lowered_in = time.perf_counter() - start
+    operations = count_operations(lowered.as_text())
+    start = time.perf_counter()
+    compiled = lowered.compile()
+    return operations, compiled, lowered_in + time.perf_counter() - start

@@ -58,12 +58,13 @@ def ssim(a: chex.Array, b: chex.Array) -> chex.Array:
     """
     chex.assert_rank([a, b], 3)
     chex.assert_equal_shape([a, b])
-    # Each image is blurred by itself, so that under vmap what does not vary (the target) is blurred once.
-    mean_a, square_a = _moments(a)
-    mean_b, square_b = _moments(b)
-    covariance = _blur(a * b) - mean_a * mean_b
-    variances = (square_a - mean_a**2) + (square_b - mean_b**2)
-    luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    # What is of one image is blurred by itself, so that under vmap what does not vary (the target) is blurred once.
+    mean_a, square_a = _blurred(a, a * a)
+    mean_b, square_b, product = _blurred(b, b * b, a * b)
+    of_means, of_a, of_b = mean_a * mean_b, mean_a * mean_a, mean_b * mean_b
+    covariance = product - of_means
+    variances = (square_a - of_a) + (square_b - of_b)
+    luminance = (2 * of_means + _C1) / (of_a + of_b + _C1)
     return luminance * (2 * covariance + _C2) / (variances + _C2)
 
 
@@ -218,7 +219,8 @@ def departure_where_plain(disparity: chex.Array, known: chex.Array, image: chex.
       w = exp(-v / (2 0.1^2)) for an image of variance v over SSIM's window, the border continued.
     """
     radius = _WINDOW_SIZE // 2
-    mean, of_squares = _moments(jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge"))
+    padded = jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
+    mean, of_squares = _blurred(padded, padded * padded)
     variance = jnp.mean(of_squares - mean**2, axis=-1)[radius:-radius, radius:-radius]
     plain = jnp.exp(-variance / (2 * _PLAIN**2))
     departure = jnp.log(disparity) - jnp.log(known)
@@ -267,8 +269,9 @@ def _as_mask(mask: chex.Array) -> chex.Array:
     return jax.lax.stop_gradient(jnp.asarray(mask)).astype(bool)
 
 
-def _moments(image: chex.Array) -> tuple[chex.Array, chex.Array]:
-    return _blur(image), _blur(jnp.square(image))
+def _blurred(*images: chex.Array) -> list[chex.Array]:
+    """Returns images [H, W, C] under the Gaussian window, blurred as one of more channels."""
+    return jnp.split(_blur(jnp.concatenate(images, axis=-1)), len(images), axis=-1)
 
 
 def _blur(image: chex.Array) -> chex.Array:
@@ -285,7 +288,12 @@ def _blurred_downwards(image: chex.Array) -> chex.Array:
     block = min(_BLOCK, height)
     starts = range(0, height, block)
     padded = jnp.pad(image, ((radius, radius + len(starts) * block - height), (0, 0), (0, 0)))
-    blocks = jnp.stack([padded[start : start + block + 2 * radius] for start in starts])
+    if len(starts) == 1:
+        blocks = padded[None]
+    else:  # each with the rows after it that its window reaches
+        blocks = padded[: len(starts) * block].reshape(len(starts), block, *image.shape[1:])
+        after = jnp.concatenate([blocks[1:, : 2 * radius], padded[None, len(starts) * block :]])
+        blocks = jnp.concatenate([blocks, after], axis=1)
     # E[x^2] - E[x]^2 cancels, hence full float32.
     blurred = jnp.einsum("bi,niwc->nbwc", _gaussian_band(block), blocks, precision="highest")
     return blurred.reshape(-1, *image.shape[1:])[:height]

@@ -62,8 +62,8 @@ MUTATIONS = [
     Mutation(
         "occlusion masks: the pose to the target is not inverted",
         "geometry/occlusion.py",
-        "land(source_depth, source_K, invert_pose(source_from_target), K, inverse_depth)",
-        "land(source_depth, source_K, source_from_target, K, inverse_depth)",
+        "target_from_source = invert_pose(source_from_target)",
+        "target_from_source = source_from_target",
         "tests/geometry/test_occlusion.py",
     ),
     Mutation(

@@ -1,7 +1,7 @@
 """Our steps and the masks beside PyTorch's: first that both compute the same, then the times, taking turns."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -36,43 +36,23 @@ _TITLE = f"beside PyTorch {torch.__version__}"
 _WAYS: dict[str, Masks] = {"vectorised": vectorised_masks, "released way": released_masks}
 
 
-def comparison_rows(cases: Sequence[Case], repeats: int, device: jax.Device, precision: str) -> list[Row]:
-    """Returns times of ours and PyTorch's, and their ratios.
+def compared(cases: Sequence[Case]) -> list[Case]:
+    """Returns the cases of these that differ in what is compared: phases, batches and sizes, of the networks "resnet6"."""
+    return list(dict.fromkeys(dataclasses.replace(case, networks=_NETWORKS, preset="paper") for case in cases))
+
+
+def mask_rows(case: Case, repeats: int, device: jax.Device) -> Iterator[Row]:
+    """Yields times of the masks of one direction, ours and PyTorch's, and their ratios.
 
     Args:
-      cases: Their phases, batches and sizes; the steps are those of the networks "resnet6", variant "full".
+      case: Its batch and size.
       repeats: Rounds that are timed.
       device: Ours; PyTorch takes the same kind.
-      precision: Of the networks, "float32", "tf32" or "bf16"; the cases have it too.
-
-    Returns:
-      Rows for the masks of one direction at every batch and size, and for the step of every phase there.
 
     Raises:
       UserError: PyTorch cannot run this, or does not compute the same.
     """
-    cases = list(dict.fromkeys(dataclasses.replace(case, networks=_NETWORKS, preset="paper") for case in cases))
-    for case in cases:
-        _check_normalisable(case)
     torch_device = _torch_device(device)
-    torch.backends.cudnn.allow_tf32 = precision != "float32"
-
-    rows: list[Row] = []
-    for case in {(case.batch, case.height, case.width): case for case in cases}.values():
-        rows += _mask_rows(case, repeats, torch_device)
-    for case in cases:
-        rows += _step_rows(case, repeats, device, torch_device)
-    return rows
-
-
-def _check_normalisable(case: Case) -> None:
-    """Phase 1 normalises the depth network's features by their batch; in phase 2 that network is frozen."""
-    cells = case.batch * -(-case.height // _COARSEST_STRIDE) * -(-case.width // _COARSEST_STRIDE)
-    if case.phase == "1" and cells < 2:
-        raise UserError("--peer: PyTorch normalises over more than one cell at stride 128: give a larger --batch or --size")
-
-
-def _mask_rows(case: Case, repeats: int, torch_device: torch.device) -> list[Row]:
     scene = road_scene(case)
     views = scene["depth"], scene["source_depths"][:, 1], scene["intrinsics"], scene["poses"][:, 1]
     ours = jax.jit(jax.vmap(lambda *view: geometry.occlusion_masks(*view).visible))
@@ -84,10 +64,24 @@ def _mask_rows(case: Case, repeats: int, torch_device: torch.device) -> list[Row
 
     calls: dict[str, Callable[[], object]] = {"masks, ours": wait(program.run, given)}
     calls |= {f"masks, PyTorch {way}": _waiting(masks, torch_views) for way, masks in _WAYS.items()}
-    return _rows(f"{_TITLE}, {case.batch} x {case.height} x {case.width}", calls, repeats)
+    yield from _rows(f"{_TITLE}, {case.batch} x {case.height} x {case.width}", calls, repeats)
 
 
-def _step_rows(case: Case, repeats: int, device: jax.Device, torch_device: torch.device) -> list[Row]:
+def step_rows(case: Case, repeats: int, device: jax.Device, precision: str) -> Iterator[Row]:
+    """Yields times of the step "full" of a case, ours and PyTorch's, and their ratios.
+
+    Args:
+      case: As `compared` gives it.
+      repeats: Rounds that are timed.
+      device: Ours; PyTorch takes the same kind.
+      precision: Of the networks, "float32", "tf32" or "bf16"; the case has it too.
+
+    Raises:
+      UserError: PyTorch cannot run this, or does not compute the same.
+    """
+    _check_normalisable(case)
+    torch_device = _torch_device(device)
+    torch.backends.cudnn.allow_tf32 = precision != "float32"
     config, batch = case.config("full"), random_batch(case)
     bfloat16 = case.precision == "bfloat16"
     torch_step = STEPS[case.phase](batch, config.optimizer.learning_rate, torch_device, bfloat16)
@@ -110,7 +104,14 @@ def _step_rows(case: Case, repeats: int, device: jax.Device, torch_device: torch
     calls: dict[str, Callable[[], object]] = {"step full, ours": take}
     for way, masks in _WAYS.items():
         calls[f"step full, PyTorch {way}"] = lambda masks=masks: torch_step.take(masks)
-    return _rows(f"{_TITLE}, {case}", calls, repeats)
+    yield from _rows(f"{_TITLE}, {case}", calls, repeats)
+
+
+def _check_normalisable(case: Case) -> None:
+    """Phase 1 normalises the depth network's features by their batch; in phase 2 that network is frozen."""
+    cells = case.batch * -(-case.height // _COARSEST_STRIDE) * -(-case.width // _COARSEST_STRIDE)
+    if case.phase == "1" and cells < 2:
+        raise UserError("--peer: PyTorch normalises over more than one cell at stride 128: give a larger --batch or --size")
 
 
 def with_weights_of(step: Step, state: Any) -> Any:
@@ -151,12 +152,14 @@ def _demand_same_loss(way: str, ours: float, theirs: float, tolerance: float) ->
         )
 
 
-def _rows(label: str, calls: dict[str, Callable[[], object]], repeats: int) -> list[Row]:
+def _rows(label: str, calls: dict[str, Callable[[], object]], repeats: int) -> Iterator[Row]:
     """The first call is ours; its time over each of the others is a row of its own."""
     timings = interleaved(calls, repeats)
     ours, *others = calls
-    measured = [Row(label, name, timings.median(name)) for name in calls]
-    return measured + [Row(label, ours, ratio=timings.ratio(ours, other), reference=other) for other in others]
+    for name in calls:
+        yield Row(label, name, timings.median(name))
+    for other in others:
+        yield Row(label, ours, ratio=timings.ratio(ours, other), reference=other)
 
 
 def _waiting(masks: Masks, views: list[torch.Tensor]) -> Callable[[], object]:

@@ -23,6 +23,7 @@ from dopi_jax.config import Config
 from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 
 _DEFAULT_CONFIG = "kitti_depthpose"
+_KEPT_FROM = 0.1  # seconds of compiling
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder. Default: runs/<config name>.")
 
 
@@ -83,9 +84,16 @@ def workdir(default_run: str | None = None) -> pathlib.Path:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs between runs, so that a step that was compiled once starts within seconds."""
+    """Keeps compiled programs between runs, so that a step that was compiled once starts within seconds.
+
+    They lie in ~/.cache/dopi_jax, or where $JAX_COMPILATION_CACHE_DIR says; with them, by JAX's default, what a GPU's
+    compiler found out by trying (jax_persistent_cache_enable_xla_caches).
+    """
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or pathlib.Path.home() / ".cache" / "dopi_jax"
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        # A start compiles dozens of small programs besides the step, each in less than the second that JAX keeps them from.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _KEPT_FROM)
 
 
 def print_warnings_as_notes() -> None:

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from dopi_jax import formats
+from dopi_jax.command_line.flags import use_compilation_cache
 from dopi_jax.command_line.sizes import parse_size
 from dopi_jax.config import Config
 from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
       arguments: Of the command line; those of this process if None.
     """
     with report_user_errors():
+        use_compilation_cache()
         run(_parser().parse_args(arguments))
 
 

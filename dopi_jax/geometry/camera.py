@@ -8,6 +8,7 @@ all, so that XLA sees through them: a selection between stacked arrays made a CP
 import chex
 import jax.numpy as jnp
 
+from dopi_jax.forms import is_plain
 from dopi_jax.geometry.arrays import as_float
 
 MIN_Z = 1e-3
@@ -88,8 +89,12 @@ def transform_points(pose: chex.Array, points: chex.Array) -> chex.Array:
     pose, points = as_float(pose, points)
     chex.assert_shape(pose, (4, 4))
     chex.assert_axis_dimension(points, -1, 3)
-    rotation = pose[:3, :3]
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    if is_plain():
+        # All three coordinates at once: a third of the operations to compile, where a CPU does better with each by itself.
+        r, s, t, u = jnp.moveaxis(pose[:3], 1, 0).reshape(4, 3, *[1] * x.ndim)
+        return jnp.moveaxis(r * x + s * y + t * z + u, 0, -1)
+    rotation = pose[:3, :3]
     return jnp.stack([r[0] * x + r[1] * y + r[2] * z + t for r, t in zip(rotation, pose[:3, 3], strict=True)], axis=-1)
 
 

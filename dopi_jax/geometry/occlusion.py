@@ -12,6 +12,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
+from dopi_jax.forms import is_plain
 from dopi_jax.geometry.arrays import as_float
 from dopi_jax.geometry.pose import invert_pose
 from dopi_jax.geometry.sampling import SNAP, is_inside
@@ -115,8 +116,46 @@ def occlusion_masks(
     target_depth, source_depth, K, source_K, source_from_target = jax.lax.stop_gradient(
         as_float(target_depth, source_depth, K, K if source_K is None else source_K, source_from_target)
     )
-    in_source = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
-    in_target = reproject(source_depth, source_K, invert_pose(source_from_target), K, inverse_depth)
+    in_source, in_target = reproject_both(target_depth, source_depth, K, source_from_target, source_K, inverse_depth)
+    return masks_of_reprojections(in_source, in_target, tolerance, rounds)
+
+
+def reproject_both(
+    target_depth: chex.Array,
+    source_depth: chex.Array,
+    K: chex.Array,
+    source_from_target: chex.Array,
+    source_K: chex.Array | None = None,
+    inverse_depth: bool = False,
+) -> tuple[Reprojection, Reprojection]:
+    """Returns where the target's pixels appear in the source, and where the source's appear in the target.
+
+    Args:
+      target_depth: As `occlusion_masks` takes it, as the others.
+      source_depth: Likewise.
+      K: Likewise.
+      source_from_target: Likewise.
+      source_K: Likewise.
+      inverse_depth: Likewise.
+
+    Returns:
+      Two `Reprojection`s.
+    """
+    source_K = K if source_K is None else source_K
+    target_from_source = invert_pose(source_from_target)
+    if target_depth.shape != source_depth.shape or not is_plain():
+        in_source = reproject(target_depth, K, source_from_target, source_K, inverse_depth)
+        return in_source, reproject(source_depth, source_K, target_from_source, K, inverse_depth)
+    # Both ways at once, half as much to compile. A CPU takes a quarter longer.
+    given = (target_depth, source_depth), (K, source_K), (source_from_target, target_from_source), (source_K, K)
+    both = jax.vmap(lambda *one: reproject(*one, inverse_depth))(*map(jnp.stack, given))
+    return jax.tree.map(lambda x: x[0], both), jax.tree.map(lambda x: x[1], both)
+
+
+def masks_of_reprojections(
+    in_source: Reprojection, in_target: Reprojection, tolerance: float = 0.0, rounds: int = 1
+) -> OcclusionMasks:
+    """Returns `occlusion_masks` by what `reproject_both` returned."""
     target_masks = _masks(in_source, in_target, tolerance)
     if rounds > 1:
         source_masks = _masks(in_target, in_source, tolerance)

@@ -69,11 +69,12 @@ def bilinear_sample(
 
     rows = image.reshape(height * width, channels)
 
-    def at(row, column):
-        return rows.at[row * width + column].get(mode="promise_in_bounds").astype(dtype)
+    def at(start, column):
+        return rows.at[start + column].get(mode="promise_in_bounds").astype(dtype)
 
-    upper = at(top, left) * (1 - x) + at(top, right) * x
-    lower = at(bottom, left) * (1 - x) + at(bottom, right) * x
+    top, bottom, far_x = top * width, bottom * width, 1 - x
+    upper = at(top, left) * far_x + at(top, right) * x
+    lower = at(bottom, left) * far_x + at(bottom, right) * x
     values = upper * (1 - y) + lower * y
     if padding == "zeros":
         values = jnp.where(inside[..., None], values, 0.0)

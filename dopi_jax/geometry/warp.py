@@ -106,7 +106,11 @@ def rigid_flow(
       >>> geometry.rigid_flow(jnp.full((2, 3), 5.0), K, moved)[0, 0].tolist()
       [-2.0, 0.0]
     """
-    reprojected = reproject(depth, K, source_from_target, source_K, inverse_depth)
+    return flow_of_reprojection(reproject(depth, K, source_from_target, source_K, inverse_depth))
+
+
+def flow_of_reprojection(reprojected: Reprojection) -> chex.Array:
+    """Returns the flow [H, W, 2] from pixels to where they appear."""
     return reprojected.pixels - pixel_grid(*reprojected.z.shape).astype(reprojected.z.dtype)
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from dopi_jax import predict
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
-from dopi_jax.models.convolution import plain_forms
+from dopi_jax.forms import plain_forms
 
 PLATFORMS = ("cpu", "cuda")
 _ONNX_MISSING = (

@@ -1,11 +1,11 @@
 """Convolution of [B, H, W, C], computed in the form that is fastest for its size; all forms give the same."""
 
-import contextlib
-import contextvars
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+
+from dopi_jax.forms import is_plain
 
 # Up to so many cells of the result, all images together, the convolution is one product of matrices.
 FEW_CELLS = 256
@@ -16,27 +16,6 @@ MANY_CHANNELS = 96
 NUMBERS_IN_A_STRIP = 2_500_000
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
-
-
-_plain = contextvars.ContextVar("plain", default=False)
-
-
-@contextlib.contextmanager
-def plain_forms() -> Iterator[None]:
-    """Makes networks traced inside use the compiler's own convolutions alone, whatever a CPU would gain from others.
-
-    They then depend on no device and on no number of images, as what is exported must.
-    """
-    token = _plain.set(True)
-    try:
-        yield
-    finally:
-        _plain.reset(token)
-
-
-def is_plain() -> bool:
-    """Returns whether networks are traced inside of `plain_forms`."""
-    return _plain.get()
 
 
 def convolve(

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from dopi_jax.forms import is_portable
 from dopi_jax.geometry import pixel_grid
-from dopi_jax.models.convolution import is_plain
 
 # Moments are a few thousandths: times this, they count for the last layer as much as its other inputs, and roll, the weakest
 # of them, is learnt in hundreds of steps of Adam instead of thousands.
@@ -46,8 +46,8 @@ def cost_volume(target: jax.Array, source: jax.Array, radius: int) -> jax.Array:
 
 
 def _one_by_one(correlation: Callable[[jax.Array], jax.Array], count: int) -> jax.Array:
-    """Returns the correlations of so many displacements, [count, ...]; in plain form they are not a loop."""
-    if is_plain():
+    """Returns the correlations of so many displacements, [count, ...]; in portable form they are not a loop."""
+    if is_portable():
         return jnp.stack([correlation(displacement) for displacement in range(count)])
     # What a loop's body recomputes cannot be merged with the other loop's work, so it needs no barrier against that.
     return jax.lax.map(jax.checkpoint(correlation, prevent_cse=False), jnp.arange(count))

@@ -10,7 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from dopi_jax.models.convolution import is_plain
+from dopi_jax.forms import is_plain
 
 # The kernel's gradient is a sum over all cells. XLA's loop over them is slow on a CPU, the sum of so many pieces of the
 # images, which is left to be summed over a piece's cells, is not: a third to a sixth of the time.

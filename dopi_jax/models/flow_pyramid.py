@@ -1,7 +1,7 @@
 """The paper's flow network, Back2Future, and a smaller one of the same architecture."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -86,16 +86,24 @@ class PyramidFlowNet(nn.Module):
     def __call__(self, target: jax.Array, sources: Sequence[jax.Array]) -> list[list[jax.Array]]:
         """Returns flows as `FlowNet` does, at all scales."""
         target_pyramid, neighbour_pyramid = self._pyramids(*(_imagenet_normalised(x) for x in (target, *sources)))
-        velocities, levels = None, []
+        enlarged, levels = None, []
         for level in range(COARSEST_LEVEL, FINEST_LEVEL - 1, -1):
             decode = Level(self._architecture(), FLOW_UNIT / 2**level, self.occlusion_head, name=f"level{level}")
-            velocities, occlusion = decode(target_pyramid[level - 1], neighbour_pyramid[level - 1], velocities)
-            levels.insert(0, (*velocities, occlusion))
+            velocities, occlusion = decode(target_pyramid[level - 1], neighbour_pyramid[level - 1], enlarged)
+            # Twice as large, both directions as one batch: for the next level, and on the way to the size of its scale.
+            enlarged = jnp.split(upsample_bilinear(jnp.concatenate(velocities)), 2)
+            levels.insert(0, (enlarged, occlusion))
 
-        forward, backward, occlusion = zip(*levels, strict=True)
-        outputs = [_flows(forward, FLOW_UNIT), _flows(backward, -FLOW_UNIT)]
+        velocities, occlusion = zip(*levels, strict=True)
+        velocities = [jnp.concatenate(pair) for pair in velocities]
+        flows = [
+            jnp.split(FLOW_UNIT / 2**scale * velocity, 2)
+            for scale, velocity in enumerate([*map(upsample_bilinear, velocities), velocities[-1]])
+        ]
+        outputs = [[forward for forward, _ in flows], [-backward for _, backward in flows]]
         if self.occlusion_head:
-            outputs.append(_at_all_scales(occlusion, upsample_nearest))
+            occlusion = [upsample_nearest(level) for level in occlusion]
+            outputs.append([*map(upsample_nearest, occlusion), occlusion[-1]])
         return outputs
 
     def _architecture(self) -> Architecture:
@@ -150,22 +158,22 @@ class Level(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: jax.Array, neighbours: jax.Array, coarser: tuple[jax.Array, jax.Array] | None
+        self, features: jax.Array, neighbours: jax.Array, coarser: Sequence[jax.Array] | None
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array | None]:
         """Decodes a level.
 
         Args:
           features: of the target, [B, h, w, C].
           neighbours: features of the previous and of the next images, [2 B, h, w, C].
-          coarser: the forward and the backward velocity of the next coarser level, each [B, h / 2, w / 2, 2]; None on
-            the coarsest.
+          coarser: the forward and the backward velocity of the next coarser level, enlarged to [B, h, w, 2] each; None
+            on the coarsest.
 
         Returns:
           The forward and the backward velocity, each [B, h, w, 2], and occlusion [B, h, w, 2] (None without its head).
         """
         context = [], []
         if coarser:
-            forward, backward = (upsample_bilinear(velocity) for velocity in coarser)
+            forward, backward = coarser
             displacement = self.unit * forward
             neighbours = _warp(neighbours, jnp.concatenate([-displacement, displacement]))
             context = [features, forward], [features, backward]
@@ -257,13 +265,3 @@ def _warp(features: jax.Array, flow: jax.Array) -> jax.Array:
     """Samples features [B, h, w, C] where flow [B, h, w, 2], in cells, points; outside lies the border's value."""
     warped, _ = jax.vmap(lambda x, f: warp_by_flow(x, f, padding="border"))(features, flow)
     return warped.astype(features.dtype)
-
-
-def _flows(velocities: Sequence[jax.Array], unit: float) -> list[jax.Array]:
-    """Turns the velocities of all levels into flows in pixels of every scale; `unit` is in pixels of the finest."""
-    return [unit / 2**scale * v for scale, v in enumerate(_at_all_scales(velocities, upsample_bilinear))]
-
-
-def _at_all_scales(levels: Sequence[jax.Array], upsample: Callable[[jax.Array], jax.Array]) -> list[jax.Array]:
-    """Enlarges the maps of all levels, finest first, four times, and adds the coarsest enlarged twice."""
-    return [*(upsample(upsample(x)) for x in levels), upsample(levels[-1])]

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.linen import dtypes
 
+from dopi_jax.forms import is_plain
+from dopi_jax.models.batch_norm import BatchNorm
 from dopi_jax.models.convolution import convolve
 
 XAVIER_UNIFORM = nn.initializers.xavier_uniform()
@@ -70,20 +73,6 @@ def as_kernel(
     return x.astype(kernel.dtype), kernel, None if bias is None else bias.astype(kernel.dtype)
 
 
-def batch_norm(train: bool, axis_name: str | None, name: str | None = None) -> nn.BatchNorm:
-    """Makes a batch normalisation whose statistics are those of the whole batch on all devices.
-
-    Args:
-      train: True uses and records batch statistics, False uses the recorded ones (frozen networks do: D20).
-      axis_name: the mapped axis to average the statistics over, None on a single device.
-      name: name in the parameter tree.
-
-    Returns:
-      A layer [B, H, W, C] -> [B, H, W, C].
-    """
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, axis_name=axis_name, name=name)
-
-
 class ResidualStage(nn.Module):
     """Residual blocks in a row, the first of which changes the size and the number of channels.
 
@@ -93,7 +82,7 @@ class ResidualStage(nn.Module):
       features: output channels.
       blocks: number of residual blocks.
       stride: of the first block.
-      axis_name: see `batch_norm`.
+      axis_name: see `BatchNorm`.
     """
 
     features: int
@@ -115,7 +104,7 @@ class ResidualBlock(nn.Module):
     Attributes:
       features: output channels.
       stride: of the first convolution and of the shortcut.
-      axis_name: see `batch_norm`.
+      axis_name: see `BatchNorm`.
     """
 
     features: int
@@ -127,7 +116,7 @@ class ResidualBlock(nn.Module):
         shortcut = x
         if self.stride != 1 or x.shape[-1] != self.features:
             shortcut = conv(self.features, 1, self.stride, use_bias=False, name="shortcut")(x)
-            shortcut = batch_norm(train, self.axis_name, name="shortcut_norm")(shortcut).astype(shortcut.dtype)
+            shortcut = BatchNorm(self.axis_name, name="shortcut_norm")(shortcut, train).astype(shortcut.dtype)
         x = nn.relu(conv(self.features, 3, self.stride, use_bias=False, name="conv1")(x))
         x = conv(self.features, 3, use_bias=False, name="conv2")(x)
         return nn.relu(x + shortcut)
@@ -136,9 +125,9 @@ class ResidualBlock(nn.Module):
 class UpConv(nn.Module):
     """Transposed 3x3 convolution that doubles the size: stride 2, padding 1, output padding 1.
 
-    It is computed as four convolutions, one for each place in the 2x2 groups of the output, without any product with zero:
-    the usual form's weight gradient is a dilated convolution, which takes the CPU several times as long as everything
-    else in the decoder.
+    On a CPU it is computed as four convolutions, one for each place in the 2x2 groups of the output, without any product
+    with zero: the usual form's weight gradient is a dilated convolution, which takes the CPU several times as long as
+    everything else in the decoder. A GPU's library has the usual form.
 
     Attributes:
       features: output channels.
@@ -152,14 +141,31 @@ class UpConv(nn.Module):
         kernel = self.param("kernel", XAVIER_UNIFORM, (3, 3, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, kernel, bias = as_kernel(x, kernel, bias)
-        # Along one axis out[2j] = in[j] k[1] and out[2j + 1] = in[j] k[2] + in[j + 1] k[0].
-        even, odd = slice(1, 2), slice(None, None, -2)
-        rows = [
-            jnp.stack([_convolve_to_the_right(x, kernel[vertical, horizontal]) for horizontal in (even, odd)], axis=3)
-            for vertical in (even, odd)
-        ]
-        batch, height, width, _ = x.shape
-        return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, self.features) + bias
+        return (_transposed_convolution(x, kernel) if is_plain() else _in_four_phases(x, kernel)) + bias
+
+
+def _transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """[B, H, W, C_in] -> [B, 2H, 2W, C_out], as the compiler has it."""
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel[::-1, ::-1],
+        window_strides=(1, 1),
+        padding=((1, 2), (1, 2)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _in_four_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The same, one convolution for each place in the 2x2 groups of the output."""
+    # Along one axis out[2j] = in[j] k[1] and out[2j + 1] = in[j] k[2] + in[j + 1] k[0].
+    even, odd = slice(1, 2), slice(None, None, -2)
+    rows = [
+        jnp.stack([_convolve_to_the_right(x, kernel[vertical, horizontal]) for horizontal in (even, odd)], axis=3)
+        for vertical in (even, odd)
+    ]
+    batch, height, width, _ = x.shape
+    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, kernel.shape[-1])
 
 
 def _convolve_to_the_right(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -172,13 +178,25 @@ def upsample_bilinear(x: jax.Array, factor: int = 2) -> jax.Array:
 
     Args:
       x: [B, H, W, C].
-      factor: Of the size.
+      factor: Of the size, 1 or even.
 
     Returns:
       [B, factor H, factor W, C].
     """
-    batch, height, width, channels = x.shape
-    return jax.image.resize(x, (batch, factor * height, factor * width, channels), "bilinear", antialias=False)
+    return x if factor == 1 else _enlarged_along(_enlarged_along(x, factor, 1), factor, 2)
+
+
+def _enlarged_along(x: jax.Array, factor: int, axis: int) -> jax.Array:
+    """`upsample_bilinear` along one axis: between two cells lie `factor` pixels, at all borders half as many of one cell."""
+    size = x.shape[axis]
+    first, last = (jax.lax.slice_in_dim(x, cell, cell + 1, axis=axis) for cell in (0, size - 1))
+    cells = jnp.concatenate([first, x, last], axis=axis)
+    before, after = (jax.lax.slice_in_dim(cells, start, start + size + 1, axis=axis) for start in (0, 1))
+    share = jnp.asarray((np.arange(factor) + 0.5) / factor, x.dtype).reshape([-1] + [1] * (x.ndim - axis - 1))
+    before, change = (jnp.expand_dims(cells, axis + 1) for cells in (before, after - before))
+    pixels = before + share * change
+    pixels = pixels.reshape(*x.shape[:axis], (size + 1) * factor, *x.shape[axis + 1 :])
+    return jax.lax.slice_in_dim(pixels, factor // 2, factor // 2 + size * factor, axis=axis)
 
 
 def upsample_nearest(x: jax.Array) -> jax.Array:

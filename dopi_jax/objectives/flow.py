@@ -10,6 +10,8 @@ import jax.numpy as jnp
 
 from dopi_jax import geometry, losses
 from dopi_jax.config import FlowLossConfig, ReconstructionConfig
+from dopi_jax.geometry.occlusion import masks_of_reprojections, reproject_both
+from dopi_jax.geometry.warp import flow_of_reprojection
 from dopi_jax.models import FlowNet
 from dopi_jax.objectives.reconstruction import (
     Diagnostics,
@@ -81,8 +83,13 @@ def rigid_views(
         scaled = geometry.scale_intrinsics(K, 2.0**-scale, 2.0**-scale)
 
         def one_source(source_depth, pose):
-            masks = occlusion_masks(depth, source_depth, scaled, pose, config)
-            return RigidView(geometry.rigid_flow(depth, scaled, pose), masks)
+            if config.occlusion_rule == "depth_comparison":
+                masks = occlusion_masks(depth, source_depth, scaled, pose, config)
+                return RigidView(geometry.rigid_flow(depth, scaled, pose), masks)
+            # Where pixels land says both their flow and what they hide.
+            in_source, in_target = reproject_both(depth, source_depth, scaled, pose)
+            masks = masks_of_reprojections(in_source, in_target, config.occlusion_tolerance, config.occlusion_rounds)
+            return RigidView(flow_of_reprojection(in_source), masks)
 
         return jax.vmap(one_source)(jnp.stack(source_depths), source_from_target)
 

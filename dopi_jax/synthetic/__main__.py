@@ -5,6 +5,7 @@ python -m dopi_jax.synthetic --layout kitti_raw --out DATA --frames 200
 
 import pathlib
 
+from dopi_jax.command_line.flags import use_compilation_cache
 from dopi_jax.errors import ArgumentParser, report_user_errors
 from dopi_jax.synthetic.layouts import LAYOUT_NAMES, write_layout
 
@@ -17,6 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     with report_user_errors():
         options = _parser().parse_args(arguments)
+        use_compilation_cache()
         size = (options.height, options.width)
         print(write_layout(options.layout, options.out, options.frames, options.seed, size))
 

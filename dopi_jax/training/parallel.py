@@ -98,8 +98,13 @@ def gather_snippets(resident: dict[str, jax.Array], batch: dict[str, jax.Array])
 
 
 def mean_across_devices(tree: Any) -> Any:
-    """Returns the mean over the devices; only inside of a step."""
-    return jax.lax.pmean(tree, AXIS)
+    """Returns the mean over the devices; only inside of a step. On a single device it is what is given."""
+    return tree if shared_axis() is None else jax.lax.pmean(tree, AXIS)
+
+
+def shared_axis() -> str | None:
+    """Returns the axis over which devices average, None where there is one device; only inside of a step."""
+    return AXIS if jax.lax.axis_size(AXIS) > 1 else None
 
 
 def data_parallel(

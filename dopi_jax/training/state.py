@@ -11,6 +11,7 @@ from flax import struct
 from dopi_jax.config import Config, OptimizerConfig
 from dopi_jax.interop.imagenet import efficientnet_lite0_params
 from dopi_jax.networks import build_networks, network_variables
+from dopi_jax.training.adam import adam
 
 KNOWN = "known_depth"  # in `TrainState.frozen`: the depth network that a run started from
 _ENCODER = "encoder"  # the name of what can be pretrained, in the parameters of a network
@@ -54,13 +55,12 @@ def build_optimizer(config: OptimizerConfig, steps: int, trains_camera: bool = F
         rate = optax.linear_schedule(config.learning_rate, 0.0, transition_steps=steps - begin, transition_begin=begin)
     else:
         rate = optax.piecewise_constant_schedule(config.learning_rate, {begin: 0.1})
-    adam = optax.adam(rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon)
-    parts = [adam]
+    parts = [adam(rate, config.beta1, config.beta2, config.epsilon)]
     if config.encoder_rate != 1:
         parts.append(optax.masked(optax.scale(config.encoder_rate), _is_of_encoder))
     if trains_camera:
         parts.append(optax.masked(optax.scale(_FOCAL_RATE), {"depth": False, "pose": False, "camera": True}))
-    return optax.chain(*parts) if len(parts) > 1 else adam
+    return optax.chain(*parts) if len(parts) > 1 else parts[0]
 
 
 def _is_of_encoder(params: Any) -> Any:

@@ -55,7 +55,7 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
             lambda stats, part: gradient_of_part(state, stats, part), state.batch_stats, batch, config.train.accumulate
         )
         loss, diagnostics, gradient = parallel.mean_across_devices(means)
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **diagnostics}
+        metrics = {"loss": loss, "grad_norm": length(gradient), **diagnostics}
         if config.optimizer.clip_norm > 0:
             gradient = shortened(gradient, metrics["grad_norm"], config.optimizer.clip_norm)
         after = update_if_finite(metrics, state, update, gradient, batch_stats)
@@ -99,6 +99,11 @@ def mean_over_parts(of_part: Callable[[Any, Any], tuple[Any, Any]], carried: Any
     return jax.tree.map(lambda value: value / parts, sums), carried
 
 
+def length(gradient: Any) -> jax.Array:
+    """Returns the Euclidean norm of all arrays together; Optax's also looks for imaginary parts, for more operations."""
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)))
+
+
 def shortened(gradient: Any, norm: jax.Array, longest: float) -> Any:
     """Returns a gradient, given with its norm, in the same direction and at most so long."""
     factor = jnp.minimum(1, longest / norm)
@@ -125,9 +130,8 @@ def cast_kernels(precision: str, variables: Any) -> Any:
 
 
 def _depth_pose_objective(config: Config):
-    networks = build_networks(config.model, parallel.AXIS)
-
     def objective(params: Any, batch_stats: Any, frozen: Any, batch: dict[str, jax.Array]):
+        networks = build_networks(config.model, parallel.shared_axis())
         variables = network_variables(params, batch_stats)
         batch = batch | {"intrinsics": learned_intrinsics(variables, batch["intrinsics"])}
         if config.loss.distillation > 0:

@@ -14,12 +14,13 @@ import pytest
 from PIL import Image
 
 from benchmarks import __main__ as benchmark
-from benchmarks import inputs, measure, options
+from benchmarks import inputs, measure, memory, options
 from benchmarks.case import NETWORKS, Case, initial_state, random_images, road_scene
 from benchmarks.drawn_frames import drawn_frame
 from benchmarks.functions import functions
 from benchmarks.parts import parts
-from benchmarks.row import Row, table
+from benchmarks.program import count_operations, cuda_operations
+from benchmarks.row import Record, Row, table
 from benchmarks.steps import masks_of_ones
 from dopi_jax.data.images import read_image
 from dopi_jax.data.prepare import Encoding
@@ -34,10 +35,10 @@ FUNCTIONS = ["rigid_flow", "warp_by_depth", "occlusion_masks", "depth_comparison
 def measured(tmp_path_factory):
     """What the command printed and wrote, with two of the steps and phase 1 alone."""
     file = tmp_path_factory.mktemp("benchmark") / "numbers.json"
-    arguments = "--phases 1 --variants full --networks small --batch 1 --size 64x64 --device cpu --repeats 1 --json".split()
+    arguments = "--phases 1 --variants full --networks small --batch 1 --size 64x64 --device cpu --repeats 1 --cached"
     jax.config.update("jax_disable_most_optimizations", True)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        benchmark.main([*arguments, str(file)])
+        benchmark.main([*arguments.split(), "--json", str(file)])
     jax.config.update("jax_disable_most_optimizations", False)
     return printed.getvalue(), json.loads(file.read_text())
 
@@ -60,7 +61,8 @@ def test_the_steps_and_what_masks_cost(measured):
     rows = by_name(measured[1])
     for name in ("step full", "step full, masks of ones"):
         row = rows[name, None]
-        for number in ("seconds", "compile_seconds", "cached_seconds", "peak_bytes", "flops", "flops_per_second"):
+        of_the_program = "operations", "compile_seconds", "cached_seconds", "peak_bytes", "flops"
+        for number in ("seconds", "back_to_back_seconds", *of_the_program, "flops_per_second"):
             assert row[number] > 0, number
     ratio = rows["step full", "step full, masks of ones"]
     both = [rows[name, None]["seconds"] for name in ("step full", "step full, masks of ones")]
@@ -89,8 +91,10 @@ def test_functions_with_the_least_traffic(measured):
 @pytest.mark.slow
 def test_prediction_and_input(measured):
     rows = by_name(measured[1])
-    row = rows["predict disparity", None]
+    row, exported = rows["predict disparity", None], rows["predict disparity, exported", "predict disparity"]
     assert row["frames_per_second"] == pytest.approx(1 / row["seconds"])
+    assert exported["file_bytes"] > 4 * 1e6  # of a million float32 numbers and more
+    assert exported["ratio"] > 0
     assert rows["folder of PNG", None]["frames"] == 3
     row = rows["prepared", "bare decoding"]
     assert row["snippets_per_second"] == pytest.approx(1 / row["seconds"])
@@ -135,7 +139,8 @@ def test_the_peer_needs_pytorch(capsys, monkeypatch):
 def test_the_defaults_can_be_measured():
     chosen = options.parse([])
     assert [case.phase for case in chosen.cases] == ["1", "2"]
-    assert not chosen.peer
+    assert chosen.only == ("steps", "parts", "functions", "input")
+    assert options.parse(["--only", "parts"]).only == ("parts",)
 
 
 def test_precision_and_preset_reach_the_config():
@@ -227,21 +232,85 @@ def test_drawn_frames_take_as_many_bytes_as_those_of_kitti(tmp_path):
     assert (tmp_path / "full.png").stat().st_size == pytest.approx(690_000, rel=0.15)
 
 
-def test_only_what_is_asked_for_is_measured(monkeypatch):
-    measured = []
-    for name in ("step_rows", "function_rows", "input_rows"):
-        monkeypatch.setattr(measure, name, lambda *given, name=name: measured.append(name) or [])
-    monkeypatch.setattr(measure, "prediction_row", lambda *given: None)
-    benchmark.run(options.parse("--only input".split()))
-    assert measured == ["input_rows"]
-    benchmark.run(options.parse("--phases 1 --only functions steps".split()))
-    assert measured == ["input_rows", "step_rows", "function_rows"]
+@pytest.fixture
+def measurements(monkeypatch):
+    """The names of what is begun, each of which gives one row; functions break after theirs."""
+    begun = []
+
+    def rows_of(name):
+        def rows(*given, **options):
+            begun.append(name)
+            yield Row(f"case of {name}", name, 0.5)
+            if name == "function_rows":
+                raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+        return rows
+
+    for name in ("step_rows", "part_rows", "prediction_rows", "function_rows", "input_rows"):
+        monkeypatch.setattr(measure, name, rows_of(name))
+    return begun
+
+
+def test_only_what_is_asked_for_is_measured(measurements):
+    for words, expected in [
+        ("--only input", ["input_rows"]),
+        ("--phases 1 --only functions steps", ["step_rows", "prediction_rows", "function_rows"]),
+        ("--phases 1 2 --only parts", ["part_rows", "part_rows"]),
+    ]:
+        measurements.clear()
+        benchmark.run(options.parse(words.split()), Record({}))
+        assert measurements == expected
+
+
+def test_what_fails_loses_its_own_rows_only(measurements, tmp_path, capsys):
+    file = tmp_path / "numbers.json"
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main(f"--phases 1 --only functions input --json {file}".split())
+    assert ended.value.code == 1
+    assert measurements == ["function_rows", "input_rows"]
+    assert [row["what"] for row in json.loads(file.read_text())["rows"]] == measurements
+    said = capsys.readouterr()
+    expected = "functions, 2 x 128 x 448 is not measured to the end: RuntimeError: RESOURCE_EXHAUSTED: out of memory"
+    assert said.err.splitlines()[-1] == f"error: {expected}"
+    assert re.search(r"^  input_rows  +500$", said.out, re.MULTILINE)
+
+
+def test_a_row_is_told_and_written_when_it_is_known(tmp_path, capsys):
+    file = tmp_path / "numbers.json"
+    record = Record({"device": "toy"}, file)
+    record.add(Row("case", "step", operations=1200, compile_seconds=2.5))
+    assert capsys.readouterr().out == "case: step: operations 1200, compile s 2.5\n"
+    assert [row["operations"] for row in json.loads(file.read_text())["rows"]] == [1200]
+    record.add(Row("case", "part", 0.25))
+    record.add(Row("case", "step", 0.5, back_to_back_seconds=0.4))
+    record.add(Row("case", "step", ratio=2.0, reference="part"))
+    written = json.loads(file.read_text())
+    assert written["device"] == "toy"
+    numbers = [(r["what"], r["operations"], r["seconds"], r["back_to_back_seconds"], r["ratio"]) for r in written["rows"]]
+    assert numbers == [("step", 1200, 0.5, 0.4, None), ("part", None, 0.25, None, None), ("step", None, None, None, 2.0)]
+    assert capsys.readouterr().out.splitlines()[-1] == "case: step: ratio 2 (ratio to part)"
+
+
+def test_operations_are_counted_without_constants():
+    def function(x):
+        return jnp.sin(x) + 2 * jnp.sin(2 * x)
+
+    # Two products with a constant made an array, two sines, one sum.
+    assert count_operations(jax.jit(function).lower(jnp.ones(3)).as_text()) == 7
+    assert cuda_operations(jax.jit(function), jax.ShapeDtypeStruct((3,), jnp.float32)) == 8  # a call besides
+
+
+def test_the_largest_batch_follows_from_two():
+    """3 GB for the networks and 0.5 GB a snippet."""
+    held = {2: 4 * 10**9, 4: 5 * 10**9}
+    assert [memory.largest_batch(held, gigabytes * 10**9) for gigabytes in (2, 3.4, 16, 24)] == [0, 0, 26, 42]
 
 
 def test_a_table_shows_three_digits_and_leaves_out_what_does_not_apply():
     lines = table("title", [Row("case", "thing", 0.0123456, flops=1e9), Row("other", "wide", 12.0)]).splitlines()
     (thing,) = [line.split() for line in lines if line.startswith("  thing")]
     assert thing == ["thing", "12.3", "1", "81"]
+    assert lines[2].split() == ["what", "to", "ms", "GFLOP", "GFLOP/s"]
     (wide,) = [line.split() for line in lines if line.startswith("  wide")]
     assert wide == ["wide", "12000"]
     assert math.isclose(Row("case", "thing", 2.0, frames=3).frames_per_second, 1.5)

@@ -165,7 +165,7 @@ def test_what_does_not_agree_is_not_timed():
 
 def test_a_single_cell_cannot_be_normalised():
     with pytest.raises(UserError, match="more than one cell at stride 128"):
-        comparison.comparison_rows([Case("1", "small", 1, 64, 128)], 1, jax.devices()[0], "float32")
+        next(comparison.step_rows(Case("1", "small", 1, 64, 128), 1, jax.devices()[0], "float32"))
     comparison._check_normalisable(Case("2", "resnet6", 1, 64, 128))
 
 
@@ -205,7 +205,10 @@ def test_the_step_has_the_same_loss_and_gradient(quick_compile, phase):
 def test_the_rows(quick_compile):
     cases = [dataclasses.replace(CASE, phase=phase, networks="small") for phase in ("1", "2")]
     with fresh_cache():
-        rows = comparison.comparison_rows(cases, 1, jax.local_devices()[0], "float32")
+        device = jax.local_devices()[0]
+        rows = list(comparison.mask_rows(CASE, 1, device))
+        for case in comparison.compared(cases):
+            rows += comparison.step_rows(case, 1, device, "float32")
     size, ways = "2 x 64 x 128", ("PyTorch vectorised", "PyTorch released way")
     steps = [(f"phase {phase}, resnet6, {size}", "step full") for phase in ("1", "2")]
     for label, what in [(size, "masks"), *steps]:

@@ -9,7 +9,9 @@ import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
+from dopi_jax.forms import accelerator_forms
 from dopi_jax.models import layers
+from dopi_jax.models.batch_norm import BatchNorm
 
 
 def normal(*shape, seed=0):
@@ -88,8 +90,37 @@ def test_up_conv_differentiates_without_dilated_convolutions():
     assert all(c["lhs_dilation"] == c["rhs_dilation"] == (1, 1) for c in convolutions)
 
 
+@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 5), (9, 15)])
+def test_both_forms_of_up_conv_agree_in_values_and_gradients(rows, columns):
+    x, layer = normal(2, rows, columns, 4), layers.UpConv(6)
+    params = jax.tree.map(lambda leaf: normal(*leaf.shape, seed=1), layer.init(jax.random.key(0), x))
+
+    def loss_and_gradient():
+        return jax.value_and_grad(lambda params, x: jnp.sum(layer.apply(params, x) ** 2), argnums=(0, 1))(params, x)
+
+    of_a_cpu = loss_and_gradient()
+    with accelerator_forms():
+        plain = loss_and_gradient()
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-3), plain, of_a_cpu)
+
+
 def test_bilinear_upsampling_keeps_the_borders():
     np.testing.assert_allclose(layers.upsample_bilinear(image([[0, 4]])), image([[0, 1, 3, 4]] * 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 5)])
+def test_bilinear_upsampling_is_that_of_images(factor, rows, columns):
+    x, weight = normal(2, rows, columns, 3), normal(2, factor * rows, factor * columns, 3, seed=1)
+
+    def by_jax(x):
+        return jax.image.resize(x, weight.shape, "bilinear", antialias=False)
+
+    np.testing.assert_allclose(layers.upsample_bilinear(x, factor), by_jax(x), atol=1e-6)
+    ours, expected = (
+        jax.grad(lambda x, f=f: jnp.sum(weight * f(x)))(x) for f in (lambda x: layers.upsample_bilinear(x, factor), by_jax)
+    )
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_nearest_upsampling_repeats():
@@ -150,9 +181,9 @@ def test_residual_block_with_zero_kernels_is_a_rectified_identity():
 
 def test_batch_norm_records_a_tenth_of_each_batch():
     x = image([[1, 3], [1, 3]])  # mean 2, variance 1
-    norm = layers.batch_norm(train=True, axis_name=None)
-    variables = norm.init(jax.random.key(0), x)
-    y, updates = norm.apply(variables, x, mutable=["batch_stats"])
+    norm = BatchNorm()
+    variables = norm.init(jax.random.key(0), x, train=True)
+    y, updates = norm.apply(variables, x, train=True, mutable=["batch_stats"])
     np.testing.assert_allclose(y, image([[-1, 1], [-1, 1]]), atol=1e-4)
     np.testing.assert_allclose(updates["batch_stats"]["mean"], [0.9 * 0 + 0.1 * 2], rtol=1e-6)
     np.testing.assert_allclose(updates["batch_stats"]["var"], [0.9 * 1 + 0.1 * 1], rtol=1e-6)
