@@ -85,6 +85,7 @@ errors
 opencv formats picture_files
 geometry census cut_out splice losses
 config
+command_line
 models
 objectives
 networks augment evaluation visualization
@@ -95,7 +96,6 @@ interop
 training
 trained_model
 experiments
-command_line
 commands
 """
 
