@@ -4,6 +4,8 @@ import pathlib
 import sys
 from typing import Literal
 
+import jax
+
 from dopi_jax import config as config_lib
 from dopi_jax.errors import UserError
 from dopi_jax.experiments.evaluation_run import EvaluationRun
@@ -81,6 +83,8 @@ def train_phase(
     config.data.height, config.data.width = SIZE
     config.train.seed = seed
     config.train.steps = config.train.steps if steps is None else steps
+    devices = jax.local_device_count()
+    config.train.batch_size = -(-config.train.batch_size // devices) * devices
     if depthpose:
         config.depthpose = str(depthpose)
     config_lib.check(config)
