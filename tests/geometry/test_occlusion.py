@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from dopi_jax import geometry
+from dopi_jax.forms import accelerator_forms
+from dopi_jax.geometry.occlusion import land_both
 
 HEIGHT, WIDTH = 12, 18
 FOCAL = 10.0
@@ -230,3 +232,18 @@ def test_a_mask_of_0_and_255_tells_the_buffer_which_points_count():
     pixels, z = jnp.array([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]]), jnp.array([3.0, 2.0, 5.0])
     valid = np.array([255, 0, 254], np.uint8)
     np.testing.assert_array_equal(geometry.z_buffer(pixels, z, valid, 1, 2), [[3, 5]])
+
+
+@pytest.mark.parametrize("inverse_depth", [False, True])
+def test_the_form_of_a_gpu_gives_the_same_landings(inverse_depth):
+    rng = np.random.default_rng(0)
+    depths = rng.uniform(0.5, 4, (2, 6, 9)).astype(np.float32)
+    depths[:, 0, :3] = 0.0, -1.0, np.nan
+    K = jnp.array([[8.0, 0, 4], [0, 8.0, 2.5], [0, 0, 1]])
+    pose = geometry.pose_from_vector([0.2, -0.1, -0.3, 0.02, 0.05, -0.03])
+    views = (*depths, K, pose, geometry.scale_intrinsics(K, 1.1, 0.9), inverse_depth)
+    of_a_cpu = land_both(*views)
+    with accelerator_forms():
+        at_once = land_both(*views)
+    for one, other in zip(jax.tree.leaves(of_a_cpu), jax.tree.leaves(at_once), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-4)
