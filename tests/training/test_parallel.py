@@ -104,4 +104,4 @@ def test_the_papers_networks_on_several_devices_with_masks_fixed(small_config, w
         _, metrics = step(parallel.replicate(start, devices), parallel.split(wave_batch(0), devices))
         found.append({name: float(metrics[name]) for name in ("loss", "grad_norm")})
     for name in found[0]:
-        np.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-5)
+        np.testing.assert_allclose(found[1][name], found[0][name], rtol=5e-5)
