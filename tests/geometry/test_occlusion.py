@@ -7,7 +7,7 @@ import pytest
 
 from dopi_jax import geometry
 from dopi_jax.forms import accelerator_forms
-from dopi_jax.geometry.occlusion import land_both
+from dopi_jax.geometry.occlusion import reproject_both
 
 HEIGHT, WIDTH = 12, 18
 FOCAL = 10.0
@@ -242,8 +242,8 @@ def test_the_form_of_a_gpu_gives_the_same_landings(inverse_depth):
     K = jnp.array([[8.0, 0, 4], [0, 8.0, 2.5], [0, 0, 1]])
     pose = geometry.pose_from_vector([0.2, -0.1, -0.3, 0.02, 0.05, -0.03])
     views = (*depths, K, pose, geometry.scale_intrinsics(K, 1.1, 0.9), inverse_depth)
-    of_a_cpu = land_both(*views)
+    of_a_cpu = reproject_both(*views)
     with accelerator_forms():
-        at_once = land_both(*views)
+        at_once = reproject_both(*views)
     for one, other in zip(jax.tree.leaves(of_a_cpu), jax.tree.leaves(at_once), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-4)
