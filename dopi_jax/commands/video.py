@@ -5,7 +5,6 @@ import dataclasses
 import json
 import pathlib
 
-import jax
 import numpy as np
 from PIL import Image
 
@@ -24,6 +23,7 @@ from dopi_jax.experiments.validation import DepthPoseValidator
 from dopi_jax.model_file import write_model
 from dopi_jax.picture_files import write_picture
 from dopi_jax.trained_model import Model, load
+from dopi_jax.training import parallel
 from dopi_jax.training.logging import read_metrics
 from dopi_jax.training.run_folder import hold, user_error_if_unwritable, write_whole
 
@@ -118,8 +118,7 @@ def _config(options: argparse.Namespace, model: Model, size: tuple[int, int]) ->
     config.data.height, config.data.width = model.network_size(size)
     config.init_from = options.model
     config.model = dataclasses.replace(model.config.model)
-    devices = jax.local_device_count()
-    config.train.batch_size = options.batch or -(-config.train.batch_size // devices) * devices
+    config.train.batch_size = options.batch or parallel.divisible(config.train.batch_size)
     config_lib.check(config)
     return config
 

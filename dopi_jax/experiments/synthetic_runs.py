@@ -4,13 +4,12 @@ import pathlib
 import sys
 from typing import Literal
 
-import jax
-
 from dopi_jax import config as config_lib
 from dopi_jax.errors import UserError
 from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.experiments.training_run import run_training
 from dopi_jax.synthetic.layouts import write_layout
+from dopi_jax.training import parallel
 
 SIZE = (128, 320)
 FRAMES = {"kitti_raw": 720, "kitti_odometry": 120, "kitti_flow_2015": 20}
@@ -83,8 +82,7 @@ def train_phase(
     config.data.height, config.data.width = SIZE
     config.train.seed = seed
     config.train.steps = config.train.steps if steps is None else steps
-    devices = jax.local_device_count()
-    config.train.batch_size = -(-config.train.batch_size // devices) * devices
+    config.train.batch_size = parallel.divisible(config.train.batch_size)
     if depthpose:
         config.depthpose = str(depthpose)
     config_lib.check(config)

@@ -32,6 +32,12 @@ def replicate(tree: Any, devices: Sequence[jax.Device] | None = None) -> Any:
     return jax.device_put(jax.device_get(tree), jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
 
 
+def divisible(batch_size: int) -> int:
+    """Returns the batch size, or the next larger one that the devices of this process can share evenly."""
+    devices = jax.local_device_count()
+    return -(-batch_size // devices) * devices
+
+
 def split(batch: dict[str, np.ndarray], devices: Sequence[jax.Device] | None = None) -> dict[str, np.ndarray]:
     """Returns the batch in one part a device: [B, ...] -> [devices, B / devices, ...].
 
