@@ -111,8 +111,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         step, since, since_step = first, time.monotonic(), first
         if first and validate is not None and is_due(schedule.validate_every) and not log.has(first, "validation"):
             run_validation()
-        on_devices = parallel.prefetched(batches(first))
-        waited = _WaitedFor(on_devices if resident is None else parallel.gathered(on_devices, resident))
+        waited = _WaitedFor(_on_devices(batches(first), resident))
         for step, batch in zip(range(first + 1, schedule.steps + 1), waited, strict=False):
             if step == first + 1:
                 log.say("compiling the train step; the first step takes a while")
@@ -170,9 +169,7 @@ def _follow(config: Config, batches: Batches, resident: Mapping[str, np.ndarray]
     stop = StopSignal()
     step_function = parallel.data_parallel(stop.share_requests(train_step(config)))
     try:
-        on_devices = parallel.prefetched(batches(first))
-        ready = on_devices if resident is None else parallel.gathered(on_devices, resident)
-        for _, batch in zip(range(first, config.train.steps), ready, strict=False):
+        for _, batch in zip(range(first, config.train.steps), _on_devices(batches(first), resident), strict=False):
             state, metrics = step_function(state, stop.add_request(batch))
             stop.read_requests(metrics)
             if stop.agreed:
@@ -181,6 +178,12 @@ def _follow(config: Config, batches: Batches, resident: Mapping[str, np.ndarray]
     finally:
         stop.restore()
     return state
+
+
+def _on_devices(batches: Iterable[Batch], resident: Mapping[str, np.ndarray] | None) -> Iterator[Batch]:
+    """The batches, ahead of time; those of indices with the resident frames that they name."""
+    ahead = parallel.prefetched(batches)
+    return ahead if resident is None else parallel.gathered(ahead, resident)
 
 
 class _WaitedFor:

@@ -1,7 +1,7 @@
 """Several processes, of one machine or many, that train one run together; started by hand or by a cluster's launcher.
 
-Each process drives the devices of its machine and reads its share of every batch; the first one writes. All of them see the
-run's folder and the data under the same paths.
+Each process drives the devices of its machine and reads its share of every batch, from data under the same path. The first
+one alone reads and writes the run's folder, and broadcasts the state that training starts from.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from dopi_jax.errors import UserError
 # A process that is not heard of for so long has died, and JAX ends all others.
 HEARTBEAT_SECONDS = 60
 _CONNECT_SECONDS = 300
-# What launchers say to every process that they start, of those that JAX finds its way in by itself.
+# In which SLURM and Open MPI tell every process how many there are; JAX finds the rest by itself.
+_LAUNCHERS_COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 _LOST = "Gloo|NCCL|coordination|DEADLINE_EXCEEDED|UNAVAILABLE"  # in JAX's errors when a process is gone
-_LAUNCHERS = {"SLURM_STEP_NUM_TASKS": "SLURM", "OMPI_COMM_WORLD_SIZE": "Open MPI"}
 
 
 def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
@@ -40,7 +40,7 @@ def join(coordinator: str = "", processes: int = 0, process: int = -1) -> None:
       UserError: The three do not go together, or the others cannot be reached.
     """
     if not coordinator and processes == 0 and process == -1:
-        if all(int(os.environ.get(name, 1)) <= 1 for name in _LAUNCHERS):
+        if all(int(os.environ.get(name, 1)) <= 1 for name in _LAUNCHERS_COUNTS):
             return
         given = {}
     elif not coordinator or processes < 1 or not 0 <= process < processes:

@@ -13,7 +13,7 @@ TESTS = pathlib.Path(__file__).parents[1]
 _SPEC = importlib.util.spec_from_file_location("weight_vector", TESTS / "training" / "conftest.py")
 _weight_vector = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_weight_vector)
-weights = _weight_vector.weights
+weights, state_at = _weight_vector.weights, _weight_vector.state_at
 
 
 @pytest.fixture(scope="module")

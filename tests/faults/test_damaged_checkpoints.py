@@ -16,18 +16,6 @@ from dopi_jax.training.saved_networks import restore_networks
 
 
 @pytest.fixture
-def state_at(weights):
-    """A function of a step that makes a state whose weights are that number."""
-
-    def state(step, devices=None):
-        value = jnp.full(3, float(step))
-        state = weights.state().replace(params={"w": value}, opt_state={"momentum": value})
-        return parallel.replicate(state.replace(step=jnp.asarray(step, jnp.int32)), devices)
-
-    return state
-
-
-@pytest.fixture
 def run(state_at, tmp_path):
     """The folder of a run with checkpoints of the steps 2 and 4, and the best of step 2."""
     checkpoints = Checkpoints(tmp_path, config=Config())

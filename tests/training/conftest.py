@@ -61,6 +61,18 @@ def weights(monkeypatch):
 
 
 @pytest.fixture
+def state_at(weights):
+    """A function of a step that makes a replicated state whose weights are that number."""
+
+    def state(step, devices=None):
+        value = jnp.full(3, float(step))
+        state = weights.state().replace(params={"w": value}, opt_state={"momentum": value})
+        return parallel.replicate(state.replace(step=jnp.asarray(step, jnp.int32)), devices)
+
+    return state
+
+
+@pytest.fixture
 def small_config():
     config = Config()
     config.model.depth = config.model.pose = "small"

@@ -19,18 +19,6 @@ from dopi_jax.training.trained import check_same_run
 
 
 @pytest.fixture
-def state_at(weights):
-    """A function of a step that makes a replicated state whose weights are that number."""
-
-    def state(step, devices=None):
-        value = jnp.full(3, float(step))
-        state = weights.state().replace(params={"w": value}, opt_state={"momentum": value})
-        return parallel.replicate(state.replace(step=jnp.asarray(step, jnp.int32)), devices)
-
-    return state
-
-
-@pytest.fixture
 def checkpoints(tmp_path):
     opened = Checkpoints(tmp_path, keep=2)
     yield opened
