@@ -86,7 +86,7 @@ def summary_table(results: pathlib.Path) -> str:
     inside = occlusion["inside the image"]
     for direction in ("forward", "backward"):
         learned, true = (inside[geometry][COMPARISON][direction]["f1"] for geometry in ("learned", "true"))
-        rows.append([f"occlusion, F1, {direction}", learned, true, "with true depth"])
+        rows.append([f"hidden inside the image, F1, {direction}", learned, true, "with true depth"])
     return evaluation.render_table("Measured on unseen streets", ["what", "learned", "to compare", "with"], rows)
 
 

@@ -131,12 +131,12 @@ def reproject_both(
     """Returns where the target's pixels appear in the source, and where the source's appear in the target.
 
     Args:
-      target_depth: As `occlusion_masks` takes it, as the others.
-      source_depth: Likewise.
-      K: Likewise.
-      source_from_target: Likewise.
-      source_K: Likewise.
-      inverse_depth: Likewise.
+      target_depth: Target depth [H, W].
+      source_depth: Source depth [H', W'].
+      K: Intrinsics [3, 3] of the target, and of the source unless that has its own.
+      source_from_target: Pose [4, 4].
+      source_K: Intrinsics [3, 3] of the source.
+      inverse_depth: Whether both depths are inverse, 0 for what is infinitely far.
 
     Returns:
       Two `Reprojection`s.
