@@ -11,13 +11,14 @@ import jax.numpy as jnp
 from dopi_jax import geometry
 from dopi_jax.census import census_error
 from dopi_jax.models.cost_volume import masked_window_mean
-from dopi_jax.models.fusion import mean_inside
+from dopi_jax.models.guided_filter import guided_error
 
 FACTORS = 25  # tried, evenly in their logarithms
 SPAN = 1.2  # of the logarithms, both ways
 CENSUS_RADIUS = 1  # pixels; the averages look farther
 WINDOW = 15  # pixels on a side, over which errors are averaged
-PRIOR = 0.08  # error of a factor e: what cannot be told stays as it is
+CONTRAST = 0.003  # of the guided filter that averages them
+PRIOR = 0.04  # error of a factor e: what cannot be told stays as it is
 SPREAD = 5  # a pixel that leaves the image takes its factor from within a square of one such part of the width
 
 
@@ -42,7 +43,8 @@ def refine_disparity(
 
     def error_of(log: chex.Array) -> chex.Array:
         warped, inside = geometry.warp_by_depth(source, 1 / (disparity * jnp.exp(log)), K, pose)
-        return mean_inside(census_error(target, warped, CENSUS_RADIUS), inside, WINDOW) + PRIOR * jnp.abs(log)
+        error = census_error(target, warped, CENSUS_RADIUS)
+        return guided_error(error, inside, target, WINDOW, CONTRAST) + PRIOR * jnp.abs(log)
 
     errors = jax.lax.map(error_of, logs)
     best = jnp.argmin(errors, axis=0)

@@ -6,6 +6,7 @@ from flax import linen as nn
 
 from dopi_jax.models.cost_volume import costs_around, displacements, normalised, window_mean
 from dopi_jax.models.efficientnet import EfficientNetLite0
+from dopi_jax.models.flow_edges import sharpen_flow
 from dopi_jax.models.fusion import fuse_flows
 from dopi_jax.models.layers import NEAR_ZERO, conv, coordinates_like, upsample_bilinear
 
@@ -25,7 +26,8 @@ class LiteFlowNet(nn.Module):
 
     Features that ImageNet has trained are matched from coarse to fine, from no motion and, where depth and motion are known,
     from the rigid flow. Each pixel takes the flow with the lower census error: the match on moving objects, the rigid flow
-    where the pixel is occluded or without texture. A trained correction follows; no gradient goes through the rest.
+    where the pixel is occluded or without texture. Edges move to where the images have them. A trained correction follows;
+    no gradient goes through the rest.
     """
 
     def setup(self):
@@ -54,7 +56,7 @@ class LiteFlowNet(nn.Module):
           Flow [B, H, W, 2] in pixels, then [B, ceil(H / 2), ceil(W / 2), 2] and [B, ceil(H / 4), ceil(W / 4), 2] in pixels
           of those sizes.
         """
-        flow = jax.lax.stop_gradient(self._best(images, features, rigid))
+        flow = jax.lax.stop_gradient(jax.vmap(sharpen_flow)(self._best(images, features, rigid), *images))
         finest = self.refine(*(of_image[-1] for of_image in features), flow)
         return [finest, *(_shrunk(finest, scale) for scale in (1, 2))]
 

@@ -12,12 +12,6 @@ WINDOW = 15  # pixels on a side, over which errors are averaged: single pixels m
 ADVANTAGE = 0.06  # of the rigid flow, in census error: without texture the scene is taken as static
 
 
-def mean_inside(error: chex.Array, inside: chex.Array, side: int) -> chex.Array:
-    """Returns an error [H, W] averaged over squares, of the pixels inside the other image only; 1 for pixels outside."""
-    # What leaves the image is no better than what looks wrong everywhere.
-    return jnp.where(inside, masked_window_mean(error, inside, side), 1.0)
-
-
 def fuse_flows(rigid: chex.Array, others: chex.Array, target: chex.Array, source: chex.Array) -> chex.Array:
     """Returns the flow of the candidate with the least census error around each pixel.
 
@@ -37,7 +31,9 @@ def fuse_flows(rigid: chex.Array, others: chex.Array, target: chex.Array, source
 
     def error_of(flow: chex.Array) -> tuple[chex.Array, chex.Array]:
         warped, inside = geometry.warp_by_flow(source, flow)
-        return mean_inside(census_error(target, warped), inside, WINDOW), inside
+        error = masked_window_mean(census_error(target, warped), inside, WINDOW)
+        # What leaves the image is no better than what looks wrong everywhere.
+        return jnp.where(inside, error, 1.0), inside
 
     errors, inside = jax.vmap(error_of)(candidates)
     errors = errors.at[0].add(-ADVANTAGE)
