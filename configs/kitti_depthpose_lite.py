@@ -7,9 +7,13 @@
 1,500 steps take 39 minutes on two CPU cores. Expect AbsRel 0.225 and a1 0.636 on the 25 Eigen frames of drive 0052, and
 a 3-frame ATE of 0.0163 on frames 600-800 of sequence 03 (straight ahead: 0.0084).
 
-DATA as for configs/kitti_depthpose_small.py. The depth network's encoder is trained at a fifth of the learning rate,
-the pose network's is frozen. The default variant is "basic,modern", without the paper's masks; "full" is the paper's
-objective, with the values of configs/kitti_depthpose_small.py.
+DATA needs drive 2011_09_26_drive_0095 of KITTI raw and sequence 03 of KITTI odometry for training (their last frames
+validate), any Eigen test drive with laser scans for depth, and the poses. On all of KITTI, override config.data.train
+and so on as configs/kitti_depthpose.py has them.
+
+The depth network's encoder is trained at a fifth of the learning rate, the pose network's is frozen. The default variant
+is "basic,modern", without the paper's masks; "full" is the paper's objective, with the values of
+configs/synthetic_depthpose.py.
 """
 
 from dopi_jax.config import Config, apply_variant

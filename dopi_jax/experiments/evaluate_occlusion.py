@@ -24,12 +24,12 @@ _DIRECTIONS = {"forward": 1, "backward": -1}  # of driving, from the target to t
 _FAR = 1e4  # metres, for the sky
 _TOLERANCE = 0.05
 _PAPER = "paper: edge, overlap, blank"
-COMPARISON = f"depth comparison, {_TOLERANCE:.0%}"
+_COMPARISON = f"depth comparison, {_TOLERANCE:.0%}"
 _INCONSISTENT = 0.05  # of |z - z'| / (z + z')
 _INCONSISTENCY = f"depth inconsistency > {_INCONSISTENT}"
 _TOLERANT = f"paper, tolerance {_TOLERANCE:.0%}"
-_FORWARD_BACKWARD, _RANGE_MAP = "forward-backward flow", "range map of the flow"
-_ORDER = ["edge", "overlap", "blank", _PAPER, _TOLERANT, COMPARISON, _INCONSISTENCY, _FORWARD_BACKWARD, _RANGE_MAP]
+_FORWARD_BACKWARD, RANGE_MAP = "forward-backward flow", "range map of the flow"
+_ORDER = ["edge", "overlap", "blank", _PAPER, _TOLERANT, _COMPARISON, _INCONSISTENCY, _FORWARD_BACKWARD, RANGE_MAP]
 
 Masks = Mapping[str, np.ndarray]
 """Pixels that each rule calls not visible, boolean [H, W], by the name of the rule."""
@@ -74,12 +74,13 @@ def evaluate(run: EvaluationRun) -> None:
             believed = {"true": _true_views(street, step, truth)}
             if model:
                 believed["learned"] = _learned_views(model, images, street.K, step)
-            for source, views in believed.items():
-                for rule, hidden in _rules(views).items():
+            hidden_by = {source: _rules(views) for source, views in believed.items()}
+            for source, rules in hidden_by.items():
+                for rule, hidden in rules.items():
                     for region, metrics in _compare(truth, hidden).items():
                         results.setdefault((region, source, rule), []).append({"direction": direction, **metrics})
             if seed == _FIRST_SEED:
-                pictures.append(_picture(street, truth, _rules(believed["true"])))
+                pictures.append(_picture(street, truth, **hidden_by))
 
     summary, rows = {}, []
     for (region, source, rule), found in results.items():
@@ -133,7 +134,7 @@ def _depth_rules(target_depth, source_depth, K, pose) -> dict[str, jax.Array]:
         "blank": ~paper.blank,
         _PAPER: ~paper.visible,
         _TOLERANT: ~tolerant.visible,
-        COMPARISON: ~compared.visible,
+        _COMPARISON: ~compared.visible,
         _INCONSISTENCY: geometry.depth_inconsistency(target_depth, source_depth, K, pose) > _INCONSISTENT,
     }
 
@@ -143,7 +144,7 @@ def _flow_rules(flow, reverse_flow) -> dict[str, jax.Array]:
     _, inside = geometry.warp_by_flow(flow, flow)
     return {
         _FORWARD_BACKWARD: ~geometry.forward_backward_mask(flow, reverse_flow),
-        _RANGE_MAP: ~(geometry.range_map_mask(reverse_flow) & inside),
+        RANGE_MAP: ~(geometry.range_map_mask(reverse_flow) & inside),
     }
 
 
@@ -181,8 +182,10 @@ def _table(region: str, by_source: Mapping[str, Mapping[str, Mapping]]) -> str:
     return evaluation.render_table(f"Pixels that are not visible, {region}, {_STREETS} streets", headers, rows[:-1])
 
 
-def _picture(street: Street, truth: PairTruth, rules: Masks) -> list[np.ndarray]:
-    """The target under the truth (red is not visible), the paper's masks, and the comparison of depths."""
+def _picture(street: Street, truth: PairTruth, true: Masks, learned: Masks | None = None) -> list[np.ndarray]:
+    """The target under the truth (red is not visible), rules with true depth, and what was learnt, which `load` gives."""
     image = street.frame(_TARGET).image
-    shown = [truth.visibility != VISIBLE, rules[_PAPER], rules[COMPARISON]]
+    shown = [truth.visibility != VISIBLE, true[_PAPER], true[_COMPARISON]]
+    if learned is not None:
+        shown.append(learned.get(RANGE_MAP, learned.get(_PAPER)))
     return [visualization.mask_overlay(image, ~hidden) for hidden in shown]

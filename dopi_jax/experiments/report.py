@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dopi_jax import evaluation
-from dopi_jax.experiments.evaluate_occlusion import COMPARISON
+from dopi_jax.experiments.evaluate_occlusion import RANGE_MAP
 from dopi_jax.experiments.evaluation_run import EvaluationRun
 from dopi_jax.training.logging import read_metrics
 
@@ -85,8 +85,8 @@ def summary_table(results: pathlib.Path) -> str:
                 rows.append([f"flow, EPE [px], {region}", ours[region]["epe"], other[region]["epe"], label])
     inside = occlusion["inside the image"]
     for direction in ("forward", "backward"):
-        learned, true = (inside[geometry][COMPARISON][direction]["f1"] for geometry in ("learned", "true"))
-        rows.append([f"hidden inside the image, F1, {direction}", learned, true, "with true depth"])
+        learned, true = (inside[geometry][RANGE_MAP][direction]["f1"] for geometry in ("learned", "true"))
+        rows.append([f"hidden inside the image, F1, {direction}", learned, true, "with true flow"])
     return evaluation.render_table("Measured on unseen streets", ["what", "learned", "to compare", "with"], rows)
 
 
@@ -101,7 +101,8 @@ _TASKS = {
     "depth": "Frames, predicted disparity (near is bright), error at laser points (blue is right, orange over 25 % wrong).",
     "pose": "The camera's path from above.",
     "flow": "Frame above predicted flow; beside them true flow and error (blue is right, orange is wrong).",
-    "occlusion": "Not visible is red: the truth; the paper's masks and depth comparison, from true depth. Both directions.",
+    "occlusion": "Not visible is red: the truth; the paper's masks and depth comparison, from true depth; by learned flow, "
+    "where nothing flows to. Both directions.",
 }
 
 

@@ -75,7 +75,7 @@ def tiny_kitti(tmp_path_factory, kitti_folder):
 @pytest.fixture(scope="session")
 def toy_flow(toy):
     """The same for phase 2."""
-    return (*toy, "--config.data.width=128", "--config.model.flow=small")
+    return (*toy, "--config.data.width=128", "--config.model.flow=small", "--config.train.batch_size=4")
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +83,7 @@ def trained(command, toy, tiny_kitti, tmp_path_factory):
     """A run of two steps of the small config on the whole of tiny_kitti: its `workdir`, and what the command `said`."""
     workdir = tmp_path_factory.mktemp("runs") / "small"
     arguments = (
-        "--config=configs/kitti_depthpose_small.py",
+        "--config=configs/synthetic_depthpose.py",
         *toy,
         "--config.loss.scales=1",
         f"--config.data.root={tiny_kitti}",
@@ -104,7 +104,7 @@ def trained_flow(command, toy_flow, trained, tmp_path_factory):
     """A run of two steps of phase 2 taught by `trained`: its `workdir`, and what the command `said`."""
     workdir = tmp_path_factory.mktemp("runs") / "flow"
     arguments = (
-        "--config=configs/kitti_flow_small.py",
+        "--config=configs/synthetic_flow.py",
         *toy_flow,
         f"--config.depthpose={trained.workdir}",
         f"--config.data.root={trained.root}",

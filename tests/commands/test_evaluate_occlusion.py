@@ -37,3 +37,6 @@ def test_a_run_is_measured_beside_the_truth(command, few_streets, trained_flow):
     assert said.status == 0, said.err
     inside = json.loads((trained_flow.workdir / "evaluation/occlusion.json").read_text())["inside the image"]
     assert set(inside["learned"]) == set(inside["true"])
+    height, width = 64, 128
+    picture = Image.open(trained_flow.workdir / "evaluation/occlusion.png")
+    assert picture.size == (4 * width + 3 * 4, 2 * height + 4), "beside true depth's, one panel of what was learnt"

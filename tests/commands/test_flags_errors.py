@@ -127,7 +127,7 @@ def test_a_flag_file_is_read_as_the_command_line_is(command, tmp_path, lines, pa
 
 
 def test_overrides_of_a_flag_file_count(command, tmp_path):
-    (tmp_path / "flags").write_text("--config=configs/kitti_depthpose_small.py\n--config.data.root=/nowhere\n")
+    (tmp_path / "flags").write_text("--config=configs/synthetic_depthpose.py\n--config.data.root=/nowhere\n")
     assert_one_sentence(command("train", f"--flagfile={tmp_path / 'flags'}"), r"no data at /nowhere \(from --config.data")
 
 

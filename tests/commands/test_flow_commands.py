@@ -23,7 +23,7 @@ def stored_config(workdir):
     return config_lib.from_json((workdir / "config.json").read_text())
 
 
-def test_the_small_config_trains(trained_flow):
+def test_a_config_trains(trained_flow):
     assert trained_flow.said.status == 0, trained_flow.said.err
     assert "Traceback" not in trained_flow.said.err
     training = metrics(trained_flow.workdir, "train")
@@ -71,8 +71,8 @@ def test_evaluation_prints_the_network_alone_first_and_then_rigid_and_composite(
 def test_the_task_flow_means_the_run_of_phase_2_unless_another_is_named(command):
     said = command("evaluate", "--task=flow")
     assert said.status == 1 and "no run in runs/kitti_flow: expected runs/kitti_flow/config.json" in said.err
-    said = command("evaluate", "--task=flow", "--config=configs/kitti_depthpose_small.py:occ")
-    assert said.status == 1 and "no run in runs/kitti_depthpose_small_occ: expected" in said.err
+    said = command("evaluate", "--task=flow", "--config=configs/synthetic_depthpose.py:occ")
+    assert said.status == 1 and "no run in runs/synthetic_depthpose_occ: expected" in said.err
 
 
 def test_depth_and_motion_of_a_run_of_phase_2_are_those_of_its_teachers(command, trained_flow):
@@ -152,5 +152,5 @@ def test_the_flow_network_of_the_shipped_model_trains_beside_its_depth_and_motio
     said = command("evaluate", "--task=flow", *run)
     assert said.status == 0, said.err
     assert "dopi_jax, flow network" in said.out and "dopi_jax, rigid flow" in said.out
-    said = command("train", "--config=configs/kitti_flow_small.py", *run, "--config.depthpose=nowhere.npz")
+    said = command("train", "--config=configs/synthetic_flow.py", *run, "--config.depthpose=nowhere.npz")
     assert said.status == 1

@@ -42,7 +42,7 @@ def metrics(workdir, group):
     return {line["step"]: line for line in lines if f"{group}/loss" in line}
 
 
-def test_the_small_config_trains(trained):
+def test_a_config_trains(trained):
     assert trained.said.status == 0, trained.said.err
     # A drive of the Eigen test list is at hand too, and left out.
     assert "32 snippets of 4 sequences to train on, 8 of 2 to validate" in trained.said.err
@@ -50,7 +50,7 @@ def test_the_small_config_trains(trained):
     assert "Traceback" not in trained.said.err
 
     stored = config_lib.from_json((trained.workdir / "config.json").read_text())
-    assert (stored.name, stored.data.height, stored.loss.scales) == ("kitti_depthpose_small", 64, 1)
+    assert (stored.name, stored.data.height, stored.loss.scales) == ("synthetic_depthpose", 64, 1)
     assert list(metrics(trained.workdir, "train")) == [1, 2]
     validation = metrics(trained.workdir, "validation")
     assert list(validation) == [2]
@@ -134,7 +134,7 @@ def test_the_small_config_on_real_recordings(command, toy, shared, tmp_path):
     """From training to both evaluations."""
     here = (f"--config.data.root={shared / 'data'}", f"--workdir={tmp_path}")
     steps = ("--config.train.steps=4", "--config.train.log_every=1")
-    said = command("train", "--config=configs/kitti_depthpose_small.py", *toy, *here, *steps)
+    said = command("train", "--config=configs/synthetic_depthpose.py", *toy, *here, *steps)
     assert said.status == 0, said.err
     assert "814 snippets of 2 sequences to train on, 46 of 2 to validate" in said.err
     losses = [line["train/loss"] for line in metrics(tmp_path, "train").values()]

@@ -36,7 +36,7 @@ def _leaves(tree):
 @pytest.fixture
 def arguments(toy):
     return (
-        "--config=configs/kitti_depthpose_small.py",
+        "--config=configs/synthetic_depthpose.py",
         *toy,
         "--config.loss.scales=1",
         "--config.data.train=('kitti_odometry:03',)",
