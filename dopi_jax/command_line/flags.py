@@ -5,6 +5,7 @@ says where the run lives.
 """
 
 import difflib
+import itertools
 import logging
 import os
 import pathlib
@@ -102,7 +103,7 @@ def print_warnings_as_notes() -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    argv = _with_flag_files(argv)
+    argv = _config_first(_with_flag_files(argv))
     _check_override_names(argv)
     try:
         # Defined only now, because the definition already looks for overrides.
@@ -140,6 +141,20 @@ def _with_flag_files(argv: list[str]) -> list[str]:
     return found
 
 
+def _config_first(argv: list[str]) -> list[str]:
+    """The arguments with --config before its overrides, which is where they can be read; the order is the user's choice."""
+    first, rest = [], []
+    arguments = iter(argv[1:])
+    for argument in arguments:
+        if argument in ("--config", "-config"):
+            first += [argument, *itertools.islice(arguments, 1)]
+        elif re.match(r"--?config=", argument):
+            first.append(argument)
+        else:
+            rest.append(argument)
+    return [argv[0], *first, *rest]
+
+
 def _check_override_names(argv: list[str]) -> None:
     fields = config_lib.field_types()
     for argument in argv[1:]:
@@ -170,6 +185,9 @@ def _illegal_value(message: str) -> str:
     match = re.match(r"flag --config\.([\w.]+)=(.*?): ", message, re.DOTALL)
     if match:
         return f"--config.{match[1]} is {match[2]!r}: expected {config_lib.field_types()[match[1]].__name__}"
+    match = re.match(r"flag --(\w+)=(.*?): invalid literal for int", message, re.DOTALL)
+    if match:
+        return f"--{match[1]} is {match[2]!r}: expected a whole number"
     return " ".join(message.split())
 
 

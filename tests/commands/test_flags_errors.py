@@ -53,7 +53,7 @@ def assert_one_sentence(said, pattern):
         (["--config.data.train=()"], r"config.data.train is \(\): expected at least one selection"),
         (["--flagfile=nofile"], r"Unable to open flagfile: .*'nofile': --flagfile names a file"),
         (["--config=configs/kitti_depthpose.py:foo"], r"variant is 'foo': expected one of basic, occ, occ_ltm, full"),
-        (["--config.train.steps=1", "--config=configs/kitti_depthpose.py"], r"steps=1 .*before a value for --config"),
+        (["--process=two"], r"--process is 'two': expected a whole number"),
         (["--cofnig=configs/kitti_depthpose.py"], r"cofnig.*--help"),
         (
             ["configs/kitti_depthpose.py"],
@@ -129,6 +129,12 @@ def test_a_flag_file_is_read_as_the_command_line_is(command, tmp_path, lines, pa
 def test_overrides_of_a_flag_file_count(command, tmp_path):
     (tmp_path / "flags").write_text("--config=configs/synthetic_depthpose.py\n--config.data.root=/nowhere\n")
     assert_one_sentence(command("train", f"--flagfile={tmp_path / 'flags'}"), r"no data at /nowhere \(from --config.data")
+
+
+@pytest.mark.parametrize("named", [["--config=synthetic_depthpose"], ["--config", "synthetic_depthpose"]])
+def test_overrides_may_come_before_the_config(command, tmp_path, named):
+    said = command("train", "--config.data.root=/nowhere", *named, f"--workdir={tmp_path}")
+    assert_one_sentence(said, r"no data at /nowhere \(from --config.data.root")
 
 
 @pytest.mark.parametrize("main", [demo.main, ablation.main])
