@@ -1,5 +1,7 @@
 """The best of several flows at every pixel: the one by which the images around it look most alike."""
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -26,16 +28,37 @@ def fuse_flows(rigid: chex.Array, others: chex.Array, target: chex.Array, source
     Returns:
       Flow [H, W, 2], without gradient.
     """
-    rigid, others = jax.lax.stop_gradient((rigid, others))
-    candidates = jnp.concatenate([rigid[None], others])
 
-    def error_of(flow: chex.Array) -> tuple[chex.Array, chex.Array]:
-        warped, inside = geometry.warp_by_flow(source, flow)
-        error = masked_window_mean(census_error(target, warped), inside, WINDOW)
+    def error_of(warped: chex.Array, inside: chex.Array) -> chex.Array:
         # What leaves the image is no better than what looks wrong everywhere.
-        return jnp.where(inside, error, 1.0), inside
+        return jnp.where(inside, masked_window_mean(census_error(target, warped), inside, WINDOW), 1.0)
 
-    errors, inside = jax.vmap(error_of)(candidates)
-    errors = errors.at[0].add(-ADVANTAGE)
-    best = jnp.where(inside[0], jnp.argmin(errors, axis=0), 0)
+    return choose_flow(jnp.concatenate([rigid[None], others]), source, error_of, ADVANTAGE)
+
+
+def choose_flow(
+    candidates: chex.Array,
+    source: chex.Array,
+    error_of: Callable[[chex.Array, chex.Array], chex.Array],
+    advantage: float,
+) -> chex.Array:
+    """Returns at every pixel the flow with the least error, or the first one where that leaves the image.
+
+    Args:
+      candidates: Flows [N, H, W, 2] in pixels.
+      source: Source image [H, W, 3].
+      error_of: Of the source warped by a flow [H, W, 3], and the pixels [H, W] that are inside it, to the error [H, W].
+      advantage: That the first flow has, in units of the error.
+
+    Returns:
+      Flow [H, W, 2], without gradient.
+    """
+    candidates = jax.lax.stop_gradient(candidates)
+
+    def compare(flow: chex.Array) -> tuple[chex.Array, chex.Array]:
+        warped, inside = geometry.warp_by_flow(source, flow)
+        return error_of(warped, inside), inside
+
+    errors, inside = jax.lax.map(compare, candidates)
+    best = jnp.where(inside[0], jnp.argmin(errors.at[0].add(-advantage), axis=0), 0)
     return jnp.take_along_axis(candidates, best[None, ..., None], axis=0)[0]
