@@ -130,11 +130,11 @@ def test_the_released_preset_trains(command, toy, tiny_kitti, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_small_config_on_real_recordings(command, toy, shared, tmp_path):
+def test_a_config_on_real_recordings(command, toy, shared, tmp_path):
     """From training to both evaluations."""
     here = (f"--config.data.root={shared / 'data'}", f"--workdir={tmp_path}")
     steps = ("--config.train.steps=4", "--config.train.log_every=1")
-    said = command("train", "--config=configs/synthetic_depthpose.py", *toy, *here, *steps)
+    said = command("train", "--config=configs/kitti_depthpose_lite.py", *toy, *here, *steps)
     assert said.status == 0, said.err
     assert "814 snippets of 2 sequences to train on, 46 of 2 to validate" in said.err
     losses = [line["train/loss"] for line in metrics(tmp_path, "train").values()]
