@@ -131,9 +131,10 @@ def test_a_network_that_collapses_shows_it():
     assert diagnostics["disparity_spread"] < 1e-4
 
 
-def test_masks_and_source_depths_carry_no_gradient():
-    sample = random_snippet()
-    gradient = jax.jit(jax.grad(lambda others: loss_of_vectors(sample[0], others, *sample[2:], LossConfig())[0]))(sample[1])
+@pytest.mark.parametrize("consistency", [0.0, 0.5])
+def test_masks_and_source_depths_carry_no_gradient(consistency):
+    sample, config = random_snippet(), LossConfig(consistency=consistency)
+    gradient = jax.jit(jax.grad(lambda others: loss_of_vectors(sample[0], others, *sample[2:], config)[0]))(sample[1])
     np.testing.assert_array_equal(gradient, 0)
 
 
