@@ -101,8 +101,8 @@ _TASKS = {
     "depth": "Frames, predicted disparity (near is bright), error at laser points (blue is right, orange over 25 % wrong).",
     "pose": "The camera's path from above.",
     "flow": "Frame above predicted flow; beside them true flow and error (blue is right, orange is wrong).",
-    "occlusion": "Not visible is red: the truth; the paper's masks and depth comparison, from true depth; by learned flow, "
-    "where nothing flows to. Both directions.",
+    "occlusion": "Not visible is red: the truth; the paper's masks and depth comparison, from true depth; what the "
+    "learned flow of the other frame does not reach. Both directions.",
 }
 
 
