@@ -10,7 +10,7 @@ it.
 
 DATA needs cityscapes/ with train/ of leftImg8bit_sequence/, camera/ and vehicle_sequence/. Nothing is validated, as the
 paper does not say on what: the last checkpoint is the result. The data set is some 89,000 small files, which are all
-opened at every start; `python -m dopi_jax prepare` packs them once. Variants are those of configs/kitti_depthpose.py.
+opened at every start; `dopi-jax prepare` packs them once. Variants are those of configs/kitti_depthpose.py.
 """
 
 from dopi_jax.config import Config, apply_variant

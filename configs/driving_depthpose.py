@@ -1,10 +1,10 @@
 r"""Phase 1 of the shipped model, `dopi_jax.load("driving")`: its last stage, at 192x640, on five cameras.
 
-    python -m dopi_jax prepare --source DATA --size 192x640 --out packed \
+    dopi-jax prepare --source DATA --size 192x640 --out packed \
         --select kitti_raw:2011_09_26_drive_0095 --select kitti_raw:2011_09_26_drive_0039 \
         --select 'kitti_odometry:03[:600]' --select kitti_odometry:02 --select images:all
     python train.py --config configs/driving_depthpose.py --config.data.root=packed
-    python -m dopi_jax export runs/driving_depthpose --out driving.npz
+    dopi-jax export runs/driving_depthpose --out driving.npz
 
 1,200 steps. It starts from the shipped weights, so it trains them on; with more data, name that in config.data.train.
 The shipped model has AbsRel 0.221 on the 25 Eigen frames of drive 0052 (dopi_jax/weights/driving.md);

@@ -2,7 +2,7 @@ r"""Phase 2 of the shipped model, `dopi_jax.load("driving")`: optical flow at 19
 
     python train.py --config configs/driving_flow.py --config.data.root=packed
     python evaluate.py --task flow --workdir runs/driving_flow --config.data.root=DATA
-    python -m dopi_jax export runs/driving_flow --out driving.npz
+    dopi-jax export runs/driving_flow --out driving.npz
 
 600 steps of 3 s on two CPU cores. The shipped model has EPE 3.1 px and F1 15.2 % on four KITTI pairs; its flow network
 is untrained, since training did not make it better (docs/experiments.md).

@@ -1,7 +1,7 @@
 """Phase 1 on drawn streets for 40 minutes: what the small networks learn.
 
-    python -m dopi_jax.synthetic --layout kitti_raw --out streets --frames 2160 --seed 30 --width 384
-    python -m dopi_jax.synthetic --layout kitti_odometry --out streets --frames 300 --seed 30 --width 384
+    dopi-jax streets --layout kitti_raw --out streets --frames 2160 --seed 30 --width 384
+    dopi-jax streets --layout kitti_odometry --out streets --frames 300 --seed 30 --width 384
     python train.py --config configs/synthetic_depthpose.py --config.data.root=streets
     python evaluate.py --task depth --workdir runs/synthetic_depthpose --config.data.root=streets
     python evaluate.py --task pose --workdir runs/synthetic_depthpose --config.data.root=streets

@@ -1,6 +1,6 @@
 r"""Phase 2 on drawn streets for half an hour: optical flow, taught by the run of configs/synthetic_depthpose.py.
 
-    python -m dopi_jax.synthetic --layout kitti_flow_2015 --out streets --frames 40 --seed 30 --width 384
+    dopi-jax streets --layout kitti_flow_2015 --out streets --frames 40 --seed 30 --width 384
     python train.py --config configs/synthetic_flow.py --config.data.root=streets \
         --config.depthpose=runs/synthetic_depthpose
     python evaluate.py --task flow --workdir runs/synthetic_flow --config.data.root=streets

@@ -14,7 +14,7 @@ def load(what: "str | os.PathLike[str]") -> "Model":
     """Returns a trained model, a function of frames: `load("driving")(frames).depth`.
 
     Args:
-      what: The name of shipped weights, such as "driving"; a file that `python -m dopi_jax export` wrote; or a run's folder.
+      what: The name of shipped weights, such as "driving"; a file that `dopi-jax export` wrote; or a run's folder.
 
     Returns:
       The model, see `dopi_jax.trained_model.Model`.

@@ -1,4 +1,6 @@
-"""The metric scale of depth, in metres per unit, from a length that the user knows."""
+"""The metric scale of depth, in metres per unit, from lengths that the user knows."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -6,6 +8,7 @@ _LOOKS_DOWN = 0.15  # of the image's height below the principal point, from wher
 _MIDDLE = 0.5  # of the width
 _ITERATIONS = 10
 _FLAT = 0.05  # share of the disparity by which a road's may be off its plane
+_LEAST_LENGTH = 0.01  # metres
 _LEAST_SUPPORT = 0.3  # share of the pixels that must lie on the plane
 
 
@@ -44,7 +47,16 @@ def camera_height(depth: np.ndarray, K: np.ndarray) -> float | None:
     return float(1 / np.linalg.norm(normal))
 
 
-def metres_per_unit(lengths: list[float | None], metres: float) -> float | None:
-    """Returns the scale from a length known in metres and the median of its estimates in frames; None without any."""
-    known = [length for length in lengths if length]
-    return metres / float(np.median(known)) if known else None
+def metres_per_unit(lengths: Sequence[float | None], metres: float | Sequence[float]) -> float | None:
+    """Returns the scale from lengths in units of depth and the same in metres: the median over those that are known.
+
+    Args:
+      lengths: [N] in units; None or 0 where one is not known.
+      metres: Of all of them, or [N] of each; those below 1 cm tell nothing.
+
+    Returns:
+      Metres a unit; None where no length tells it.
+    """
+    pairs = zip(lengths, np.broadcast_to(metres, len(lengths)).tolist(), strict=True)
+    units_per_metre = [length / true for length, true in pairs if length and true > _LEAST_LENGTH]
+    return 1 / float(np.median(units_per_metre)) if units_per_metre else None

@@ -72,7 +72,7 @@ def read_model(path: pathlib.Path) -> tuple[Config, dict[str, Any], int]:
         config = config_lib.from_json(str(arrays.pop(_CONFIG)))
         step = int(arrays.pop(_STEP))
     except FileNotFoundError as error:
-        raise UserError(f"model {path} does not exist: write one with `python -m dopi_jax export`") from error
+        raise UserError(f"model {path} does not exist: write one with `dopi-jax export`") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be read as a model ({error}): expected a file that `export` wrote") from error
     variables = {name: array.astype(np.float32) for name, array in arrays.items()}

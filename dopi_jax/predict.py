@@ -27,11 +27,11 @@ def make_predict_disparity(config: Config):
 
     @jax.jit
     def predict(variables: Variables, images: chex.Array) -> chex.Array:
-        disparity = net.apply(variables["depth"], images)[0][..., 0]
-        if config.prediction.mirrored_pass:
-            mirrored = net.apply(variables["depth"], images[:, :, ::-1])[0][..., 0]
-            disparity = (disparity + mirrored[:, :, ::-1]) / 2
-        return disparity
+        if not config.prediction.mirrored_pass:
+            return net.apply(variables["depth"], images)[0][..., 0]
+        both = jnp.concatenate([images, images[:, :, ::-1]])  # in one batch, so that the network is compiled once
+        disparity, mirrored = jnp.split(net.apply(variables["depth"], both)[0][..., 0], 2)
+        return (disparity + mirrored[:, :, ::-1]) / 2
 
     return predict
 
@@ -40,19 +40,26 @@ def make_predict_poses(config: Config):
     """Returns a compiled function of a snippet batch -> source_from_target [B, 2, 4, 4].
 
     The function takes variables, `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] (t-1, t+1) in [-1, 1], K [B, 3, 3], and
-    maybe `matches` [B, 2, N, 4], as `match_motions` takes them, which motion then follows.
+    maybe `matches` [B, 2, N, 4], as `match_motions` takes them, which motion then follows, and the targets' `disparity`
+    [B, H, W], which is computed where it is needed and None.
     """
     networks = build_networks(config.model)
 
     @jax.jit
     def predict(
-        variables: Variables, target: chex.Array, sources: chex.Array, K: chex.Array, matches: chex.Array | None = None
+        variables: Variables,
+        target: chex.Array,
+        sources: chex.Array,
+        K: chex.Array,
+        matches: chex.Array | None = None,
+        disparity: chex.Array | None = None,
     ) -> chex.Array:
         depth, K = None, learned_intrinsics(variables, K)
         if config.model.pose_refinements or matches is not None:
-            disparity = networks.depth.apply(variables["depth"], target)[0][..., 0]
-            if config.loss.normalize_all_disparities:
-                disparity = losses.max_normalized_disparity(disparity)
+            if disparity is None:
+                disparity = networks.depth.apply(variables["depth"], target)[0][..., 0]
+                if config.loss.normalize_all_disparities:
+                    disparity = losses.max_normalized_disparity(disparity)
             depth = 1 / disparity
         poses = predict_motion(
             variables["pose"],

@@ -28,6 +28,7 @@ from dopi_jax.prediction import FramePrediction, Prediction
 _MULTIPLE = 32  # of height and width
 _BATCH = 4  # frames, or snippets, that run at a time
 _CHUNK, _OVERLAP = 16, 4  # frames of a long video that are in memory at a time, and those that two chunks share
+_FIRST_CHUNK = 12  # fewer, so that one sees a result soon
 _in_batches = functools.partial(predict.in_batches, size=_BATCH)
 
 
@@ -69,6 +70,7 @@ class Model:
         seen_size = self.network_size(size)
         seen = np.stack([_resized(frame, seen_size) for frame in frames])
         found: dict[str, np.ndarray] = {}
+        disparity = None
         if "depth" in self.variables:
             disparity = _in_batches(lambda i: self._predict_disparity(self.variables, network_input(seen[i])), len(seen))
             if self.config.loss.normalize_all_disparities:  # the unit that motion is learnt in
@@ -77,7 +79,7 @@ class Model:
             found["depth"] = 1 / found["disparity"]
         if "pose" in self.variables and len(frames) > 1:
             K = scale_rows(self._intrinsics(K, size), seen_size[0] / size[0], seen_size[1] / size[1]).astype(np.float32)
-            to_next = self._motions(frames, seen, K)
+            to_next = self._motions(frames, seen, disparity, K)
             found["poses"] = evaluation.chain(to_next).astype(np.float32)
         if flow and "flow" in self.variables and len(frames) > 1:
             rigid = self._rigid_flows(disparity, seen, to_next, K) if self._shows_rigid else None
@@ -147,7 +149,7 @@ class Model:
         check_intrinsics(K, "K", size)
         return K
 
-    def _motions(self, frames: np.ndarray, seen: np.ndarray, K: np.ndarray) -> np.ndarray:
+    def _motions(self, frames: np.ndarray, seen: np.ndarray, disparity: np.ndarray | None, K: np.ndarray) -> np.ndarray:
         """The motions [N-1, 4, 4] from each frame's camera to the next one's."""
         Ks = np.tile(K, (_BATCH, 1, 1))
         fitted = self.config.prediction.matched_motion
@@ -155,7 +157,8 @@ class Model:
 
         def motions_of(places: np.ndarray) -> jax.Array:
             found = None if matches is None else matches[places]
-            return self._predict_poses(self.variables, *snippet_input(seen, 1 + places), Ks, found)
+            of_targets = None if disparity is None else disparity[1 + places]
+            return self._predict_poses(self.variables, *snippet_input(seen, 1 + places), Ks, found, of_targets)
 
         motions = _in_batches(motions_of, max(1, len(seen) - 2)).astype(np.float64)
         # The very first frame is no target: it is reached from the second one.
@@ -234,7 +237,7 @@ def _checked_frame(frame: np.ndarray) -> np.ndarray:
 def _overlapping(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
     """Chunks [N, H, W, 3] of a video, of which each has the last frames of the one before it, and whether it is the last."""
     frames = iter(frames)
-    chunk = list(itertools.islice(frames, _CHUNK + _OVERLAP))
+    chunk = list(itertools.islice(frames, _FIRST_CHUNK))
     if not chunk:
         raise UserError("there is no frame: expected one or more, uint8 [H, W, 3]")
     while True:

@@ -37,3 +37,5 @@ def test_where_there_is_no_road_there_is_no_height():
 def test_metres_per_unit_by_hand():
     assert metres_per_unit([0.1, None, 0.2, 0.3], 1.6) == pytest.approx(8.0)
     assert metres_per_unit([None], 1.6) is None
+    assert metres_per_unit([0.1, 0.2, 0.3, 0.5], [1.0, 2.0, 0.001, 5.0]) == pytest.approx(10.0)  # where the camera stands,
+    assert metres_per_unit([0.3], [0.0]) is None  # nothing is told

@@ -57,7 +57,7 @@ def test_commands_work_without_the_project(installed):
     assert str(REPOSITORY) not in where.stdout and dopi_jax.__version__ in where.stdout
     listing = installed("-m", "dopi_jax")
     assert listing.returncode == 0 and "predict" in listing.stdout and "train" in listing.stdout
-    assert "python -m dopi_jax predict my.mp4" in installed("-m", "dopi_jax", "predict", "--help").stdout
+    assert "dopi-jax predict my.mp4" in installed("-m", "dopi_jax", "predict", "--help").stdout
 
 
 def test_a_config_is_known_by_its_name(installed):

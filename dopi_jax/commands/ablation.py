@@ -1,4 +1,4 @@
-"""`python -m dopi_jax.commands.ablation`: the rows of the paper's Tables II and V, trained and tested on drawn streets.
+"""`dopi-jax ablation`: the rows of the paper's Tables II and V, trained and tested on drawn streets.
 
 Every row is trained with every seed, on that seed's streets; a row of phase 2 is taught by the full phase 1 of its seed.
 Existing results are kept, so seeds can be added later, and an interrupted run goes on.
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    parser = ArgumentParser("python -m dopi_jax.commands.ablation", description="The paper's ablations on drawn streets.")
+    parser = ArgumentParser("dopi-jax ablation", description="The paper's ablations on drawn streets.")
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/ablation"), help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=3, help="how many (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="of each training, instead of what the demo's configs say")

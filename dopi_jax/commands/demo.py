@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
       arguments: Of the command line; those of this process if None.
     """
-    parser = ArgumentParser("python -m dopi_jax demo", description="Trains on streets drawn by itself.")
+    parser = ArgumentParser("dopi-jax demo", description="Trains on streets drawn by itself.")
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/demo"), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=7, help="of streets and training (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="of each phase, instead of what the configs say")

@@ -1,4 +1,4 @@
-"""`python -m dopi_jax predict`: depth, motion and flow of an image, a folder or a video, as files and a page."""
+"""`dopi-jax predict`: depth, motion and flow of an image, a folder or a video, as files and a page."""
 
 import argparse
 import itertools
@@ -18,6 +18,7 @@ from dopi_jax import formats, metric_scale, visualization
 from dopi_jax.command_line import flags as command_flags
 from dopi_jax.data.footage import Footage
 from dopi_jax.data.inputs import Input, open_input
+from dopi_jax.data.known_motion import OXTS, KnownMotion, motion_by_poses, motion_by_speed
 from dopi_jax.errors import ArgumentParser, UserError
 from dopi_jax.output.frame_files import FrameFiles
 from dopi_jax.output.movie import movie
@@ -30,10 +31,10 @@ from dopi_jax.trained_model import Model
 SUMMARY = "prediction.json"
 
 _EXAMPLE = """\
-  python -m dopi_jax predict my.mp4 --out runs/my_video --field-of-view 70
-  python -m dopi_jax predict my.mp4 --out runs/my_video --flow
-  python -m dopi_jax predict photo.jpg --out runs/photo
-  python -m dopi_jax predict kitti_odometry:03[:200] --source DATA --out runs/03 --camera-height 1.65
+  dopi-jax predict my.mp4 --out runs/my_video --field-of-view 70
+  dopi-jax predict my.mp4 --out runs/my_video --flow
+  dopi-jax predict photo.jpg --out runs/photo
+  dopi-jax predict kitti_odometry:03[:200] --source DATA --out runs/03 --camera-height 1.65
 """
 _FIRST_FRAMES = 8  # give the scale and the range of colours
 _MEDIAN_DEPTH = 10.0  # units, where no scale in metres is known
@@ -73,13 +74,15 @@ def run(options: argparse.Namespace) -> None:
     Raises:
       UserError: The input, the model or the camera is wrong, or the folder holds something else.
     """
-    for option, what in (("camera_height", "metres above the road"), ("speed", "km/h"), ("frame_rate", "frames a second")):
+    for option, what in (("camera_height", "metres above the road"), ("frame_rate", "frames a second")):
         if not 0 <= getattr(options, option) < math.inf:
             raise UserError(f"--{option.replace('_', '-')} is {getattr(options, option):g}: expected {what}, more than 0")
-    if options.camera_height and options.speed:
-        raise UserError("--camera-height and --speed are both given: metres follow from one of them, leave the other out")
+    given = [f"--{name.replace('_', '-')}" for name in ("camera_height", "speed", "true_poses") if getattr(options, name)]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} are given: metres follow from one of them, leave the others out")
     _check_out(options.out)
     seen = open_input(options.input, options.source, Footage(options.intrinsics, options.field_of_view, by_flags=True))
+    motion = _known_motion(options, seen)
     model = dopi_jax.load(options.model)
     has_flow = "flow" in model.variables
     if options.flow and not has_flow:
@@ -96,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
     frames, same_frames = itertools.tee(seen.read())
     predictions = zip(seen.names, frames, model.stream(same_frames, K, flow=writes_flow), strict=True)
     first = list(itertools.islice(predictions, _FIRST_FRAMES))
-    scale = _find_scale([found for *_, found in first], K, options, seen.frame_rate)
+    scale = _find_scale([found for *_, found in first], K, options.camera_height, motion)
     progress = tqdm(itertools.chain(first, predictions), total=len(seen.frames), unit="frame", disable=None)
     try:
         _write(options, seen, model, scale, progress)
@@ -113,29 +116,32 @@ class Scale(NamedTuple):
     unit: str = "units"
 
 
-def _find_scale(
-    first: list[FramePrediction], K: np.ndarray, options: argparse.Namespace, frame_rate: float
-) -> Scale:
+def _known_motion(options: argparse.Namespace, seen: Input) -> KnownMotion | None:
+    if options.speed:
+        return motion_by_speed(seen, options.speed, options.frame_rate)
+    return motion_by_poses(seen, options.true_poses) if options.true_poses else None
+
+
+def _find_scale(first: list[FramePrediction], K: np.ndarray, camera_height: float, motion: KnownMotion | None) -> Scale:
     depths = [found.depth for found in first if found.depth is not None]
-    if options.camera_height:
+    if camera_height:
         heights = [metric_scale.camera_height(depth, K) for depth in depths]
-        factor = metric_scale.metres_per_unit(heights, options.camera_height)
+        factor = metric_scale.metres_per_unit(heights, camera_height)
         if factor is None:
             raise UserError(
                 "--camera-height is given, but the first frames show no road in their lower middle to measure: leave it out"
             )
-        rests_on = f"metres, if the camera is {options.camera_height:g} m above a level road in the first frames"
-        return Scale(factor, rests_on, "m")
-    if options.speed:
-        frame_rate = options.frame_rate or frame_rate
-        if not frame_rate:
-            raise UserError(f"--speed is given, but {options.input} does not tell its frame rate: give it by --frame-rate")
+        return Scale(factor, f"metres, if the camera is {camera_height:g} m above a level road in the first frames", "m")
+    if motion is not None:
         places = [found.pose[:3, 3] for found in first if found.pose is not None]
         steps = [float(np.linalg.norm(after - before)) for before, after in itertools.pairwise(places)]
-        factor = metric_scale.metres_per_unit(steps, options.speed / 3.6 / frame_rate)
+        factor = metric_scale.metres_per_unit(steps, motion.lengths[: len(steps)])
         if factor is None or not np.isfinite(factor):
-            raise UserError("--speed is given, but the model sees no motion in the first frames: leave it out")
-        return Scale(factor, f"metres, if the camera moves at {options.speed:g} km/h in the first frames", "m")
+            raise UserError(
+                "--speed or --true-poses is given, but the camera does not move in the first frames: start later, or "
+                "leave it out"
+            )
+        return Scale(factor, f"metres, if {motion.known_by} in the first frames", "m")
     if not depths:
         return Scale(1.0, "the model has no depth")
     factor = _MEDIAN_DEPTH / float(np.median(depths))
@@ -214,7 +220,7 @@ def _check_out(out: pathlib.Path) -> None:
 def parser() -> ArgumentParser:
     """Returns the parser of the command line."""
     made = ArgumentParser(
-        "python -m dopi_jax predict",
+        "dopi-jax predict",
         description="Writes depth, motion and optical flow of frames, as files and as a page to look at.",
         example=_EXAMPLE,
     )
@@ -227,8 +233,11 @@ def parser() -> ArgumentParser:
     made.add_argument("--field-of-view", type=float, default=0.0, metavar="DEG", help="horizontal, in degrees")
     in_metres = "above the road: depth and motion are then in metres"
     made.add_argument("--camera-height", type=float, default=0.0, metavar="METRES", help=in_metres)
-    made.add_argument("--speed", type=float, default=0.0, metavar="KMH", help="of the camera at first, in km/h: the same")
+    speed = f"of the camera at first, in km/h, or {OXTS!r}, as a KITTI raw drive recorded it: metres as well"
+    made.add_argument("--speed", default="", metavar="KMH", help=speed)
     made.add_argument("--frame-rate", type=float, default=0.0, metavar="HZ", help="for --speed, if INPUT does not tell it")
+    poses = "of every frame, in KITTI's format: metres as well"
+    made.add_argument("--true-poses", type=pathlib.Path, metavar="FILE", help=poses)
     flow = f"optical flow, too; by default of {_FLOW_FRAMES} frames at most, since it takes longer than everything else"
     made.add_argument("--flow", action=argparse.BooleanOptionalAction, help=flow)
     made.add_argument("--npy", action="store_true", help="write depth as .npy, too")

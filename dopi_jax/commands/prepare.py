@@ -1,4 +1,4 @@
-"""`python -m dopi_jax prepare`: packs selected frames into one set that trains without their folders."""
+"""`dopi-jax prepare`: packs selected frames into one set that trains without their folders."""
 
 import argparse
 import pathlib
@@ -11,7 +11,7 @@ from dopi_jax.data.selection import find_data_roots, select_sequences
 from dopi_jax.errors import ArgumentParser, UserError, report_user_errors
 
 _EXAMPLE = """\
-  python -m dopi_jax prepare --source DATA --select kitti_raw:eigen --select kitti_raw:eigen_val --size 256x832 --out packed
+  dopi-jax prepare --source DATA --select kitti_raw:eigen --select kitti_raw:eigen_val --size 256x832 --out packed
   python train.py --config configs/kitti_depthpose.py --config.data.root=packed
 """
 
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        "python -m dopi_jax prepare",
+        "dopi-jax prepare",
         description="Packs frames of any sources into one set to train from.",
         example=_EXAMPLE,
     )

@@ -27,6 +27,7 @@ class Input(NamedTuple):
       calibration: The camera, in pixels of the frames as they are read.
       size: (height, width) of the frames in pixels.
       times: In seconds, of each frame; empty if not known.
+      numbers: Of the frames in their data set; empty for one's own footage.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Input(NamedTuple):
     calibration: Calibration
     size: tuple[int, int]
     times: tuple[float, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     @property
     def frame_rate(self) -> float:
@@ -109,15 +111,23 @@ def _of_kitti(folder: pathlib.Path) -> Input | None:
         origin = kitti_odometry.FOLDER, folder.name
         return _of_sequence(dataclasses.replace(sequence, origin=origin), folder.parents[2])
     if above[1:2] == [kitti_raw.FOLDER] and folder.name.endswith("_sync"):
-        return _of_sequence(kitti_raw.read(folder.parents[2], folder.name.removesuffix("_sync"))[0])
+        drive = folder.name.removesuffix("_sync")
+        sequence = kitti_raw.read(folder.parents[2], drive)[0]
+        return _of_sequence(dataclasses.replace(sequence, origin=(kitti_raw.FOLDER, drive)), folder.parents[2])
     return None
 
 
 def _of_sequence(sequence: Sequence, *roots: pathlib.Path) -> Input:
     dataset, item = sequence.origin
-    times = kitti_odometry.read_times(item, *roots) if dataset == kitti_odometry.FOLDER else None
+    read_times = {kitti_odometry.FOLDER: kitti_odometry.read_times, kitti_raw.FOLDER: kitti_raw.read_times}.get(dataset)
+    times = read_times(item, *roots) if read_times else None
     known = times is not None and len(times) > max(sequence.numbers)
-    names = tuple(f"{number:010d}" for number in sequence.numbers)
-    calibration = Calibration(sequence.intrinsics, "from the data set")
-    of_frames = tuple(times[list(sequence.numbers)].tolist()) if known else ()
-    return Input(sequence.name, sequence.frames, names, calibration, sequence.image_size, of_frames)
+    return Input(
+        sequence.name,
+        sequence.frames,
+        tuple(f"{number:010d}" for number in sequence.numbers),
+        Calibration(sequence.intrinsics, "from the data set"),
+        sequence.image_size,
+        tuple(times[list(sequence.numbers)].tolist()) if known else (),
+        sequence.numbers,
+    )

@@ -1,6 +1,6 @@
 """Writes procedural streets in an official layout of KITTI or Cityscapes, to be read as the real data set.
 
-python -m dopi_jax.synthetic --layout kitti_raw --out DATA --frames 200
+dopi-jax streets --layout kitti_raw --out DATA --frames 200
 """
 
 import pathlib
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
-        "python -m dopi_jax.synthetic", description="Writes procedural streets in a layout of KITTI or Cityscapes."
+        "dopi-jax streets", description="Writes procedural streets in a layout of KITTI or Cityscapes."
     )
     parser.add_argument("--layout", required=True, metavar="NAME", help=f"which data set: {', '.join(LAYOUT_NAMES)}")
     parser.add_argument("--out", required=True, type=pathlib.Path, metavar="DIR", help="the data root, to get DIR/NAME")

@@ -1,4 +1,4 @@
-"""`python -m dopi_jax export`: a run as one file, and what a newcomer is told."""
+"""`dopi-jax export`: a run as one file, and what a newcomer is told."""
 
 import numpy as np
 import pytest

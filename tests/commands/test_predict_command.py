@@ -1,4 +1,4 @@
-"""`python -m dopi_jax predict`: what it writes, opened by other programs, and what it says to wrong input."""
+"""`dopi-jax predict`: what it writes, opened by other programs, and what it says to wrong input."""
 
 import json
 
@@ -160,12 +160,61 @@ def test_a_video_keeps_its_frame_rate(models, folder, tmp_path):
     np.testing.assert_allclose(np.loadtxt(tmp_path / "out/trajectory_tum.txt")[:, 0], np.arange(5) / 25, atol=1e-4)
 
 
+def median_step(out):
+    """Between two frames, in the unit of the trajectory."""
+    path = np.loadtxt(out / "trajectory_tum.txt")[:, 1:4]
+    return np.median(np.linalg.norm(np.diff(path, axis=0), axis=1))
+
+
 def test_metres_from_a_known_speed(models, folder, tmp_path):
     model = ("--model", models / "depthpose.npz", "--speed", 36, "--frame-rate", 10)
     run(folder, "--out", tmp_path / "out", *model)
-    path = np.loadtxt(tmp_path / "out/trajectory_tum.txt")[:, 1:4]
-    assert np.median(np.linalg.norm(np.diff(path, axis=0), axis=1)) == pytest.approx(1.0, rel=0.01)
+    assert median_step(tmp_path / "out") == pytest.approx(1.0, rel=0.01)
     assert "if the camera moves at 36 km/h" in (tmp_path / "out/index.html").read_text()
+
+
+def test_metres_from_true_poses(models, folder, kitti, tmp_path, capsys):
+    model = ("--model", models / "depthpose.npz")
+    poses = np.tile(np.eye(4)[:3], (5, 1, 1))
+    poses[:, 0, 3] = [0, 2, 4, 6, 8]
+    np.savetxt(tmp_path / "poses.txt", poses.reshape(5, 12))
+    run(folder, "--out", tmp_path / "a", *model, "--true-poses", tmp_path / "poses.txt")
+    assert median_step(tmp_path / "a") == pytest.approx(2.0, rel=0.01)
+    assert "poses.txt are true in the first frames" in (tmp_path / "a/index.html").read_text()
+
+    kitti.odometry("03", range(5), cameras=(2,), texture=True)
+    part = ("kitti_odometry:03[1:4]", "--source", kitti.root, *model, "--true-poses", tmp_path / "poses.txt")
+    run(*part, "--out", tmp_path / "b")  # those of the whole sequence
+    assert median_step(tmp_path / "b") == pytest.approx(2.0, rel=0.01)
+
+    np.savetxt(tmp_path / "poses.txt", poses[:4].reshape(4, 12))
+    wrong = told(capsys, folder, "--out", tmp_path / "c", *model, "--true-poses", tmp_path / "poses.txt")
+    assert "poses.txt has 4 poses for 5 frames: expected one for each frame" in wrong
+    np.savetxt(tmp_path / "poses.txt", poses[:1].repeat(5, 0).reshape(5, 12))
+    wrong = told(capsys, folder, "--out", tmp_path / "c", *model, "--true-poses", tmp_path / "poses.txt")
+    assert "does not move in the first frames" in wrong
+
+
+def test_metres_from_the_recorded_speed_of_a_drive(models, kitti, tmp_path, capsys):
+    name = "2011_09_26_drive_0001"
+    kitti.drive(name, range(5), cameras=(2,), texture=True)
+    drive = kitti.root / f"kitti_raw/2011_09_26/{name}_sync"
+    command = (drive, "--model", models / "depthpose.npz", "--speed", "oxts")
+    assert "does not tell its frame rate" in told(capsys, *command, "--out", tmp_path / "a")
+    lines = [f"2011-09-26 13:02:{25.9 + 0.1 * index:.9f}" for index in range(5)]
+    (drive / "image_02/timestamps.txt").write_text("\n".join(lines) + "\n")
+    assert "is no KITTI raw drive with its oxts/data" in told(capsys, *command, "--out", tmp_path / "a")
+    (drive / "oxts/data").mkdir(parents=True)
+    for index in range(5):
+        numbers = np.zeros(30)
+        numbers[8:11] = 12, 3, 4  # m/s forward, to the left, up: 13 m/s
+        (drive / f"oxts/data/{index:010d}.txt").write_text(" ".join(map(str, numbers)))
+    run(*command, "--out", tmp_path / "a")
+    assert median_step(tmp_path / "a") == pytest.approx(1.3, rel=0.01)
+    times = np.loadtxt(tmp_path / "a/trajectory_tum.txt")[:, 0]
+    np.testing.assert_allclose(times, 0.1 * np.arange(5), atol=1e-6)
+    (drive / "oxts/data/0000000002.txt").write_text("1 2 3")
+    assert "0000000002.txt has 3 numbers" in told(capsys, *command, "--out", tmp_path / "b")
 
 
 def test_a_sequence_of_kitti_by_folder_and_by_selection(models, kitti, tmp_path):
@@ -199,8 +248,11 @@ def test_mistakes_are_one_sentence(models, folder, tmp_path, capsys):
     assert "is there already and is no prediction" in told(capsys, folder, "--out", tmp_path / "notes", *model)
     assert "--camera-height is -1" in told(capsys, folder, *out, *model, "--camera-height", -1)
     assert "--speed is given, but" in told(capsys, folder, *out, *model, "--speed", 50)
+    assert "--speed is 'fast': expected km/h" in told(capsys, folder, *out, *model, "--speed", "fast", "--frame-rate", 10)
+    assert "--speed is '-3'" in told(capsys, folder, *out, *model, "--speed=-3", "--frame-rate", 10)
     assert "--frame-rate is nan" in told(capsys, folder, *out, *model, "--speed", 50, "--frame-rate", "nan")
-    assert "both given" in told(capsys, folder, *out, *model, "--speed", 50, "--camera-height", 1.6)
+    both = ("--speed", 50, "--camera-height", 1.6)
+    assert "--camera-height and --speed are given" in told(capsys, folder, *out, *model, *both)
     assert not (tmp_path / "out").exists()
 
 
@@ -217,4 +269,4 @@ def test_the_entry_lists_it(capsys):
     assert "predict" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         entry.main(["predict", "--help"])
-    assert "python -m dopi_jax predict my.mp4" in capsys.readouterr().out
+    assert "dopi-jax predict my.mp4" in capsys.readouterr().out

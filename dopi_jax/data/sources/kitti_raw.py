@@ -2,11 +2,15 @@
 
 <root>/kitti_raw/<date>/calib_cam_to_cam.txt, calib_velo_to_cam.txt
 <root>/kitti_raw/<date>/<drive>_sync/image_02/data/0000000000.png       (02 and 03: the colour cameras)
+<root>/kitti_raw/<date>/<drive>_sync/image_02/timestamps.txt            (for times in seconds, if it is there)
 <root>/kitti_raw/<date>/<drive>_sync/velodyne_points/data/0000000000.bin
+<root>/kitti_raw/<date>/<drive>_sync/oxts/data/0000000000.txt           (for metres by the recorded speed)
 """
 
 import pathlib
 import warnings
+
+import numpy as np
 
 from dopi_jax.data import splits
 from dopi_jax.data.calibration import RawCalibration
@@ -136,3 +140,28 @@ def read(root: pathlib.Path, drive: str, _footage: Footage | None = None) -> lis
         if why:
             warnings.warn(f"camera {camera:02d} of drive {drive} is left out{why}", stacklevel=2)
     return sequences
+
+
+def read_times(drive: str, *roots: pathlib.Path) -> np.ndarray | None:
+    """Returns the times of a drive's frames in seconds after the first, by frame number; None if there is no file of them.
+
+    Args:
+      drive: such as 2011_09_26_drive_0095.
+      *roots: the data roots; the first that has image_02/timestamps.txt, or that of camera 03, counts.
+
+    Raises:
+      UserError: it holds something else than a rising date and time a line.
+    """
+    folders = (frames_folder(root, drive, camera).parent for root in roots for camera in COLOUR_CAMERAS)
+    path = next((folder / "timestamps.txt" for folder in folders if (folder / "timestamps.txt").is_file()), None)
+    if path is None:
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8").strip().splitlines()
+        dates = np.array([line.strip().replace(" ", "T") for line in lines], "datetime64[ns]")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): expected the date and time of each frame") from error
+    times = (dates - dates[:1]).astype(np.int64) / 1e9
+    if np.isnat(dates).any() or not (np.diff(times) > 0).all():
+        raise UserError(f"{path} has times that do not rise: expected the date and time of each frame")
+    return times
