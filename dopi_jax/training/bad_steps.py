@@ -46,15 +46,16 @@ class BadSteps:
       count: Steps skipped so far.
     """
 
-    def __init__(self, workdir: pathlib.Path, most_in_a_row: int, warn: Callable[[int, str], None]):
-        """Begins to count.
+    def __init__(self, workdir: pathlib.Path, most_in_a_row: int, warn: Callable[[int, str], None], count: int = 0):
+        """Begins to count, or goes on.
 
         Args:
           workdir: The run's folder.
           most_in_a_row: As many skipped steps one after the other end the training.
           warn: Tells a sentence about a step.
+          count: Steps that the run skipped before this start.
         """
-        self.count = 0
+        self.count = count
         self._workdir = workdir
         self._most_in_a_row = most_in_a_row
         self._in_a_row = 0
@@ -88,7 +89,9 @@ class BadSteps:
         self.count += 1
         self._in_a_row += 1
         found = f"the loss is {loss} and the gradient's norm {grad_norm} at step {step}"
-        if self.count == 1:
+        if not self._batch_in and self.count > 1:
+            self._batch_in = f"the first such batch is in {self._workdir}"  # of an earlier start, which told it
+        elif not self._batch_in:
             self._batch_in = self._keep(step, batch)
             self._warn(step, f"{found}, which is skipped: {self._batch_in}; metrics count such steps as bad_steps")
         if self._in_a_row >= self._most_in_a_row:

@@ -91,7 +91,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         log.say(f"nothing to do: config.train.steps is {schedule.steps}")
     stop = StopSignal()
     step_function = parallel.data_parallel(stop.share_requests(train_step(config)))
-    finite = BadSteps(workdir, schedule.max_bad_steps, log.warn)
+    finite = BadSteps(workdir, schedule.max_bad_steps, log.warn, int(log.last("train/bad_steps")))
     monitor = CollapseMonitor()
 
     def is_due(period: int) -> bool:

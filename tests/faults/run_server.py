@@ -10,6 +10,7 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from conftest import weight_batches, weight_state, weight_step
@@ -23,8 +24,18 @@ STEPS = 8
 _FILE_OPERATIONS = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
 
 
-def run(workdir: pathlib.Path) -> None:
-    """Trains to the end: checkpoints every 2 steps, validation with a new best every 3, pictures every 4."""
+def run(workdir: pathlib.Path, nan_steps: Sequence[int] = ()) -> None:
+    """Trains to the end: checkpoints every 2 steps, validation with a new best every 3, pictures every 4.
+
+    The batches of some steps have a NaN.
+    """
+
+    def batches(first):
+        for step, batch in enumerate(weight_batches(first), first + 1):
+            if step in nan_steps:
+                batch["x"][1] = np.nan
+            yield batch
+
     loop.create_state, loop.train_step = weight_state, weight_step
     config = Config()
     schedule = {"steps": STEPS, "log_every": 1, "checkpoint_every": 2, "validate_every": 3, "image_every": 4}
@@ -32,7 +43,7 @@ def run(workdir: pathlib.Path) -> None:
     state = loop.train(
         config,
         workdir,
-        weight_batches,
+        batches,
         validate=lambda state: {"photometric": float(np.abs(state.params["w"] - np.array([1, 2, 3])).mean())},
         draw=lambda state: {"weights": np.zeros((4, 6, 3), np.uint8)},
     )
@@ -66,7 +77,7 @@ def serve(order: dict) -> int:
             os.dup2(log, 2)
             if "kill_at" in order:
                 kill_at_file_operation(order["kill_at"], workdir)
-            run(workdir)
+            run(workdir, order.get("nan_steps", ()))
             status = 0
         except UserError as error:
             os.write(2, f"error: {error}\n".encode())

@@ -117,6 +117,7 @@ def test_a_resumed_run_skips_the_same_steps(with_bad, tmp_path):
     whole = train(schedule(), tmp_path / "whole", with_bad(3, 12))
     train(schedule(steps=10), tmp_path / "parts", with_bad(3, 12))
     assert_equal(train(schedule(), tmp_path / "parts", with_bad(3, 12)), whole)
+    assert bad_steps(tmp_path / "parts") == bad_steps(tmp_path / "whole") == [0] * 2 + [1] * 9 + [2] * 9
 
 
 @pytest.mark.usefixtures("quick_compile")
