@@ -101,12 +101,13 @@ def in_batches(
     Args:
       function: Of the places [size] of a batch's samples, to its results [size, ...].
       count: How many samples there are.
-      size: Of a batch. The last one is filled up with the last sample, so that every batch runs the same program.
+      size: Of a batch, at most. The last one is filled up with the last sample, so that every batch runs the same program.
       progress: Goes through the batches, and may show how far it has come.
 
     Returns:
       The results [count, ...].
     """
+    size = min(size, count)
     batches = [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, count, size)]
     return np.concatenate([np.asarray(function(places)) for places in progress(batches)])[:count]
 

@@ -1,7 +1,6 @@
 """A trained model in a program: frames in, numpy arrays of depth, motion, flow and visibility out."""
 
 import functools
-import itertools
 import pathlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, snippet_input
 from dopi_jax.data.intrinsics import GUESSED_FIELD_OF_VIEW, check_intrinsics, intrinsics_from_field_of_view, scale_rows
 from dopi_jax.errors import UserError
+from dopi_jax.frame_chunks import OVERLAP, checked_frames, overlapping_chunks
 from dopi_jax.model_file import find_model_file, read_model, shipped_models
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.models.flow import PYRAMID_MULTIPLE
@@ -26,9 +26,7 @@ from dopi_jax.objectives.reconstruction import occlusion_masks
 from dopi_jax.prediction import FramePrediction, Prediction
 
 _MULTIPLE = 32  # of height and width
-_BATCH = 4  # frames, or snippets, that run at a time
-_CHUNK, _OVERLAP = 16, 4  # frames of a long video that are in memory at a time, and those that two chunks share
-_FIRST_CHUNK = 12  # fewer, so that one sees a result soon
+_BATCH = 4  # frames, or snippets, that run at a time, at most
 _in_batches = functools.partial(predict.in_batches, size=_BATCH)
 
 
@@ -65,7 +63,7 @@ class Model:
         Raises:
           UserError: The frames are no such array, or K is no camera.
         """
-        frames = _checked(frames)
+        frames = checked_frames(frames)
         size = frames.shape[1:3]
         seen_size = self.network_size(size)
         seen = np.stack([_resized(frame, seen_size) for frame in frames])
@@ -106,12 +104,12 @@ class Model:
           UserError: As `__call__`; or there is no frame, or one of another size.
         """
         pose, is_first = np.eye(4), True
-        for chunk, is_last in _overlapping(map(_checked_frame, frames)):
+        for chunk, is_last in overlapping_chunks(frames):
             if is_first and "pose" in self.variables and len(chunk) > 1:
                 K = self._intrinsics(K, chunk.shape[1:3])
             found = self(chunk, K, flow=flow)
             # At its ends a chunk knows no neighbour: these frames are the business of the chunks before and after.
-            start, end = 0 if is_first else _OVERLAP // 2, len(chunk) if is_last else len(chunk) - _OVERLAP // 2
+            start, end = 0 if is_first else OVERLAP // 2, len(chunk) if is_last else len(chunk) - OVERLAP // 2
             if found.poses is not None:
                 poses = pose @ np.linalg.inv(found.poses[start].astype(np.float64)) @ found.poses
                 pose = poses[end] if end < len(chunk) else pose
@@ -151,14 +149,14 @@ class Model:
 
     def _motions(self, frames: np.ndarray, seen: np.ndarray, disparity: np.ndarray | None, K: np.ndarray) -> np.ndarray:
         """The motions [N-1, 4, 4] from each frame's camera to the next one's."""
-        Ks = np.tile(K, (_BATCH, 1, 1))
         fitted = self.config.prediction.matched_motion
         matches = tracking.match_snippets(frames, seen.shape[1:3]) if fitted else None
 
         def motions_of(places: np.ndarray) -> jax.Array:
             found = None if matches is None else matches[places]
             of_targets = None if disparity is None else disparity[1 + places]
-            return self._predict_poses(self.variables, *snippet_input(seen, 1 + places), Ks, found, of_targets)
+            seen_there = snippet_input(seen, 1 + places)
+            return self._predict_poses(self.variables, *seen_there, _tiled(K, places), found, of_targets)
 
         motions = _in_batches(motions_of, max(1, len(seen) - 2)).astype(np.float64)
         # The very first frame is no target: it is reached from the second one.
@@ -188,17 +186,20 @@ class Model:
         still = np.eye(4)[None]
         to_previous = np.concatenate([still, np.linalg.inv(to_next)])
         poses = np.stack([to_previous, np.concatenate([to_next, still])], axis=1).astype(np.float32)
-        Ks = np.tile(np.asarray(learned_intrinsics(self.variables, K[None])[0]), (_BATCH, 1, 1))
+        K = np.asarray(learned_intrinsics(self.variables, K[None])[0])
 
         def flows_of(places: np.ndarray) -> jax.Array:
-            return self._rigid_flow(disparity[places], *snippet_input(seen, places), Ks, poses[places])
+            return self._rigid_flow(disparity[places], *snippet_input(seen, places), _tiled(K, places), poses[places])
 
         return _in_batches(flows_of, len(disparity))
 
     def _visibility(self, disparity: np.ndarray, to_next: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         K = np.asarray(learned_intrinsics(self.variables, K[None])[0])
-        Ks = np.tile(K, (_BATCH, 1, 1))
-        visible = _in_batches(lambda i: self._visible(disparity[i], disparity[i + 1], Ks, to_next[i]), len(to_next))
+
+        def visible_in_next(places: np.ndarray) -> jax.Array:
+            return self._visible(disparity[places], disparity[places + 1], _tiled(K, places), to_next[places])
+
+        visible = _in_batches(visible_in_next, len(to_next))
         return np.stack([_resized(v.astype(np.float32), size) >= 0.5 for v in visible])
 
 
@@ -226,40 +227,12 @@ def load(what: str | pathlib.Path) -> Model:
     return Model(*read_run(folder))
 
 
+def _tiled(K: np.ndarray, places: np.ndarray) -> np.ndarray:
+    return np.tile(K, (len(places), 1, 1))
+
+
 def _at(maps: np.ndarray | None, index: int) -> np.ndarray | None:
     return maps[index] if maps is not None and 0 <= index < len(maps) else None
-
-
-def _checked_frame(frame: np.ndarray) -> np.ndarray:
-    return _checked(np.asarray(frame)[None])[0]
-
-
-def _overlapping(frames: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
-    """Chunks [N, H, W, 3] of a video, of which each has the last frames of the one before it, and whether it is the last."""
-    frames = iter(frames)
-    chunk = list(itertools.islice(frames, _FIRST_CHUNK))
-    if not chunk:
-        raise UserError("there is no frame: expected one or more, uint8 [H, W, 3]")
-    while True:
-        following = list(itertools.islice(frames, _CHUNK))
-        sizes = {frame.shape[:2] for frame in chunk}
-        if len(sizes) > 1:
-            (h, w), (other_h, other_w), *_ = sorted(sizes)
-            raise UserError(f"frames of a video are {w}x{h} and {other_w}x{other_h} pixels: expected one size")
-        yield np.stack(chunk), not following
-        if not following:
-            return
-        chunk = chunk[-_OVERLAP:] + following
-
-
-def _checked(frames: np.ndarray) -> np.ndarray:
-    frames = np.asarray(frames)
-    frames = frames[None] if frames.ndim == 3 else frames
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape:
-        raise UserError(
-            f"frames are {frames.dtype} of the shape {frames.shape}: expected uint8 [N, H, W, 3], RGB, in the order of time"
-        )
-    return frames
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

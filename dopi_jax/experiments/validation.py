@@ -111,7 +111,10 @@ class FlowValidator:
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Returns mean diagnostics over the validation snippets; `epe` and `fl` where there is true flow."""
-        variables = _variables(state)
+        return self.validate_variables(_variables(state))
+
+    def validate_variables(self, variables: dict) -> dict[str, float]:
+        """Returns what `validate` does, for the variables of trained networks."""
         means = _mean_scalars(self._view(variables, batch) for batch in _batches(self._config, self._sequences))
         return means | self._flow_metrics(variables)
 

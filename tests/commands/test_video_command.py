@@ -67,15 +67,17 @@ def test_it_trains_measures_and_predicts(model, walk, tmp_path, capsys, monkeypa
     ("arguments", "told"),
     [
         (["nowhere.mp4"], "nowhere.mp4 does not exist"),
-        (["WALK/000.png"], "has 1 frames: expected a video or folder with 30 at least"),
+        (["WALK/000.png"], "has too few frames, 1: expected a video or folder with 30 at least"),
         (["WALK", "--minutes", "0"], "--minutes is 0: expected more than 0"),
+        (["WALK", "--flow-minutes", "-1"], "--flow-minutes is -1: expected 0 or more"),
+        (["WALK", "--flow-minutes", "1", "--model", "MODEL"], "has no flow network: leave it out"),
         (["WALK", "--field-of-view", "1"], "--field-of-view is 1"),
         (["WALK", "--model", "nothing"], "'nothing' is no model"),
     ],
 )
-def test_mistakes_are_one_sentence(walk, tmp_path, capsys, arguments, told):
+def test_mistakes_are_one_sentence(model, walk, tmp_path, capsys, arguments, told):
     with pytest.raises(SystemExit) as ended:
-        run(*(a.replace("WALK", str(walk)) for a in arguments), "--out", tmp_path / "out")
+        run(*(a.replace("WALK", str(walk)).replace("MODEL", str(model)) for a in arguments), "--out", tmp_path / "out")
     assert ended.value.code == 1
     assert told in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (tmp_path / "out").exists()
