@@ -354,18 +354,19 @@ def test_motion_and_depth_follow_matches_where_they_have_a_weight(networks_and_b
     matches = jnp.concatenate([pixels, pixels + flow], axis=-1)[2:-2:4, 2:-2:4].reshape(-1, 4)
     batch = batch | {"matches": jnp.tile(matches, (2, 2, 1, 1))}
 
-    @functools.partial(jax.jit, static_argnums=(0, 1))
-    def objective(of_motion, of_depth):
+    def objective(params, of_motion, of_depth):
         config = LossConfig(occlusion=False, matched_motion=of_motion, matched_depth=of_depth)
-        return jax.value_and_grad(depth_pose_objective, has_aux=True)(
-            params, stats, batch, depth_net=depth_net, pose_net=pose_net, rotation="euler", config=config
-        )
+        nets = {"depth_net": depth_net, "pose_net": pose_net, "rotation": "euler"}
+        return depth_pose_objective(params, stats, batch, config=config, **nets)
 
-    (loss, (_, diagnostics)), slope = objective(1.0, 0.0)
-    (with_depth, _), of_both = objective(1.0, 0.5)
+    value, with_slope = (
+        jax.jit(f, static_argnums=(1, 2)) for f in (objective, jax.value_and_grad(objective, has_aux=True))
+    )
+    (loss, (_, diagnostics)), slope = with_slope(params, 1.0, 0.0)
+    (with_depth, _), of_both = with_slope(params, 1.0, 0.5)
     assert diagnostics["matched"] == 1.0
     np.testing.assert_allclose(with_depth - loss, 0.5 * diagnostics["matched_depth_error"], rtol=1e-4)
-    (twice, _), _ = objective(2.0, 0.0)
+    twice, _ = value(params, 2.0, 0.0)
     np.testing.assert_allclose(twice - loss, diagnostics["motion_difference"], rtol=1e-4)
     # What the points tell of depth is no matter of the pose network's.
     for one, same in zip(*(jax.tree.leaves(s["pose"]) for s in (slope, of_both)), strict=True):

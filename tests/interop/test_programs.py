@@ -13,8 +13,6 @@ from dopi_jax.training import create_state
 
 SIZE = (64, 128)
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def make(path, phase, kind, flow="small"):
     config = Config(phase=phase)
@@ -44,7 +42,7 @@ def arguments(names, batch):
     return [rng.uniform(-1, 1, shapes[name]).astype(np.float32) for name in names]
 
 
-@pytest.mark.parametrize("phase", ["depthpose", "flow", "lite flow"])
+@pytest.mark.parametrize("phase", ["depthpose", "flow", pytest.param("lite flow", marks=pytest.mark.slow)])
 def test_stablehlo_takes_any_number_of_images(models, tmp_path, capsys, phase):
     export.main([str(models[phase]), "--format", "stablehlo", "--out", str(tmp_path)])
     config, variables, _ = read_model(models[phase])
