@@ -82,7 +82,7 @@ def test_geometry_needs_only_jax():
 
 LAYERS = """
 errors
-opencv formats forms picture_files
+opencv formats forms picture_files frame_chunks
 geometry census cut_out splice losses
 config
 command_line

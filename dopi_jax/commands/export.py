@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import sys
 from typing import Any
 
 from dopi_jax import formats
@@ -53,6 +54,12 @@ def _write_programs(options: argparse.Namespace, config: Config, variables: dict
     program_of = {"stablehlo": stablehlo_program, "onnx": onnx_program}[options.format]
     try:
         for name, (function, arguments) in network_functions(config, variables).items():
+            if options.format == "onnx" and name == "flow" and config.model.flow == "lite":
+                print(
+                    "note: no ONNX program of the lite flow network, whose conversion takes too long: --format stablehlo",
+                    file=sys.stderr,
+                )
+                continue
             path, program = options.out / f"{name}.{options.format}", program_of(function, arguments, size)
             options.out.mkdir(parents=True, exist_ok=True)
             formats.write_bytes(path, program)

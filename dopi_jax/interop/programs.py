@@ -75,7 +75,10 @@ def onnx_program(function: Callable, names: tuple[str, ...], size: tuple[int, in
     except ImportError as error:
         raise UserError(f"{_ONNX_MISSING} ({error})") from error
     with plain_forms():
-        program = to_onnx(function, [tuple(shape.shape) for shape in _shapes(names, 1, size)])
+        try:
+            program = to_onnx(function, [tuple(shape.shape) for shape in _shapes(names, 1, size)])
+        except Exception as error:  # of any kind, for what it does not know
+            raise UserError(f"jax2onnx cannot convert this network ({error}): write it with --format stablehlo") from error
     return program.SerializeToString()
 
 

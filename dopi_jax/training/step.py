@@ -57,7 +57,7 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
         loss, diagnostics, gradient = parallel.mean_across_devices(means)
         metrics = {"loss": loss, "grad_norm": length(gradient), **diagnostics}
         if config.optimizer.clip_norm > 0:
-            gradient = shortened(gradient, metrics["grad_norm"], config.optimizer.clip_norm)
+            gradient = clip_gradient(gradient, metrics["grad_norm"], config.optimizer.clip_norm)
         after = update_if_finite(metrics, state, update, gradient, batch_stats)
         if config.trains_camera:
             metrics["focal_factor"] = jnp.exp(after.params["camera"]["log_focal"])
@@ -104,7 +104,7 @@ def length(gradient: Any) -> jax.Array:
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)))
 
 
-def shortened(gradient: Any, norm: jax.Array, longest: float) -> Any:
+def clip_gradient(gradient: Any, norm: jax.Array, longest: float) -> Any:
     """Returns a gradient, given with its norm, in the same direction and at most so long."""
     factor = jnp.minimum(1, longest / norm)
     return jax.tree.map(lambda leaf: factor * leaf, gradient)

@@ -49,7 +49,23 @@ def told(workdir):
     return [note["note"] for note in Notes(workdir).last(100)]
 
 
-def test_a_disk_that_is_full_for_a_while(weights, tmp_path, small_disk, capsys):
+@pytest.fixture
+def wait_for_note(monkeypatch):
+    """A function that waits until a run has told of something; checkpoints are written beside the steps."""
+    tell, notes = Notes.tell, []
+    monkeypatch.setattr(Notes, "tell", lambda self, note: (tell(self, note), notes.append(note)))
+
+    def wait(part):
+        for _ in range(6000):
+            if any(part in note for note in notes):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"no note says {part!r}: {notes}")
+
+    return wait
+
+
+def test_a_disk_that_is_full_for_a_while(weights, tmp_path, small_disk, capsys, wait_for_note):
     """From step 4, whose checkpoint is there, to step 9: the run does not end, and ends as if nothing had happened."""
     kept = []
 
@@ -58,6 +74,7 @@ def test_a_disk_that_is_full_for_a_while(weights, tmp_path, small_disk, capsys):
         if step == 5:
             filled(small_disk)
         if step == 9:
+            wait_for_note("the checkpoint of step 8 cannot")
             kept.extend(path.name for path in (small_disk / "run/checkpoints").iterdir())
             (small_disk / "filler").unlink()
         return {"weights": np.zeros((8, 8, 3), np.uint8)}

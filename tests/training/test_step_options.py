@@ -7,17 +7,17 @@ import pytest
 
 from dopi_jax.errors import UserError
 from dopi_jax.training import create_state, parallel
-from dopi_jax.training.step import mean_over_parts, shortened, train_step
+from dopi_jax.training.step import clip_gradient, mean_over_parts, train_step
 
 
 @pytest.mark.parametrize("longest, expected", [(10.0, [3.0, 4.0]), (5.0, [3.0, 4.0]), (1.0, [0.6, 0.8])])
 def test_a_gradient_longer_than_asked_for_is_shortened(longest, expected):
-    gradient = shortened({"a": jnp.array(3.0), "b": jnp.array(4.0)}, jnp.array(5.0), longest)
+    gradient = clip_gradient({"a": jnp.array(3.0), "b": jnp.array(4.0)}, jnp.array(5.0), longest)
     np.testing.assert_allclose([gradient["a"], gradient["b"]], expected, rtol=1e-6)
 
 
 def test_no_gradient_stays_none():
-    np.testing.assert_array_equal(shortened(jnp.zeros(2), jnp.array(0.0), 1.0), [0, 0])
+    np.testing.assert_array_equal(clip_gradient(jnp.zeros(2), jnp.array(0.0), 1.0), [0, 0])
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 6])
