@@ -14,8 +14,6 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 # tests hardly do anything else: a step of phase 2 compiles in 13 s instead of 26. JAX 0.11 has one way and no such flag.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
-# Tests hardly do anything but compile, which takes half as long without most optimizations.
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Two processes test at a time: on a GPU neither may take most of its memory at once.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -41,11 +39,11 @@ def shared() -> pathlib.Path:
 
 
 @pytest.fixture
-def optimised():
-    """For tests whose programs run for longer than they compile."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
+def quick_compile():
+    """For tests of what happens around a program of the networks: compiling it is what takes the time, not running it."""
     jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 CAM_TO_CAM = """calib_time: 09-Jan-2012 13:57:47

@@ -18,6 +18,8 @@ PAGES["README.md"] = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN_ELSEWHERE = {"README.md"}  # by test_readme.py, with names that the blocks leave to the reader
 WITH_CODE = sorted(page for page, text in PAGES.items() if "```python" in text and page not in RUN_ELSEWHERE)
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.mark.parametrize("page", WITH_CODE)
 def test_code_runs_and_prints_what_stands_below_it(page, tmp_path, monkeypatch):

@@ -20,6 +20,8 @@ from dopi_jax.objectives import (
 
 HEIGHT, WIDTH = 24, 40
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture(scope="module")
 def golden(shared):

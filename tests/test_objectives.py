@@ -10,6 +10,8 @@ from dopi_jax.config import ABLATIONS, Config, LossConfig, apply_variant
 from dopi_jax.models import DepthNet, PoseNet
 from dopi_jax.objectives import depth_pose_loss, depth_pose_objective, mean_pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture(params=["phase1_32x48", "phase1_40x72"])
 def golden(request, shared):
@@ -359,9 +361,7 @@ def test_motion_and_depth_follow_matches_where_they_have_a_weight(networks_and_b
         nets = {"depth_net": depth_net, "pose_net": pose_net, "rotation": "euler"}
         return depth_pose_objective(params, stats, batch, config=config, **nets)
 
-    value, with_slope = (
-        jax.jit(f, static_argnums=(1, 2)) for f in (objective, jax.value_and_grad(objective, has_aux=True))
-    )
+    value, with_slope = (jax.jit(f, static_argnums=(1, 2)) for f in (objective, jax.value_and_grad(objective, has_aux=True)))
     (loss, (_, diagnostics)), slope = with_slope(params, 1.0, 0.0)
     (with_depth, _), of_both = with_slope(params, 1.0, 0.5)
     assert diagnostics["matched"] == 1.0

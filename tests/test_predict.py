@@ -14,6 +14,8 @@ from dopi_jax.visualization import flow_snippet_panel, snippet_panel
 
 HEIGHT, WIDTH = 64, 128
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture(scope="module")
 def config():

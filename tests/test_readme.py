@@ -5,11 +5,14 @@ import re
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dopi_jax.trained_model import Model
 
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def block(word):

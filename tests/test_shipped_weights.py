@@ -46,7 +46,7 @@ def test_motion_of_unseen_frames(driving, shared):
     assert np.degrees(np.mean(rotation)) < 0.06 < 0.1 * np.degrees(np.mean(turning))
 
 
-def test_flow_of_a_pair_that_trained_nothing(optimised, driving, shared):
+def test_flow_of_a_pair_that_trained_nothing(driving, shared):
     (scene,) = kitti_flow.training_scenes([shared / "data"])
     truth = scene.ground_truth()
     pair = np.stack([read_image(frame) for frame in scene.snippet.frames[1:]])

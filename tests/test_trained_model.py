@@ -27,6 +27,8 @@ from dopi_jax.training.trained import initial_variables
 HEIGHT, WIDTH = 64, 128
 K = np.array([[100.0, 0, 63.5], [0, 100.0, 31.5], [0, 0, 1]])
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def make(phase):
     config = Config(phase=phase)

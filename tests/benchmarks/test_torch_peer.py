@@ -137,7 +137,7 @@ def test_the_flow_loss(scene, source, scale):
     assert np.all(diagnostics["visible"] < 0.99)
 
 
-def test_the_flow_network():
+def test_the_flow_network(quick_compile):
     network, batch = Back2Future(), random_images(CASE)
     with_visible_mistakes(network)
     with torch.no_grad():
@@ -181,7 +181,7 @@ def test_a_step_of_phase_2_trains_the_flow_network_alone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", comparison.STEPS)
-def test_the_step_has_the_same_loss_and_gradient(phase):
+def test_the_step_has_the_same_loss_and_gradient(quick_compile, phase):
     case = dataclasses.replace(CASE, phase=phase)
     device, batch, config = jax.local_devices()[0], random_batch(case), case.config()
     torch_step = comparison.STEPS[phase](batch, config.optimizer.learning_rate, torch.device("cpu"))
@@ -202,7 +202,7 @@ def test_the_step_has_the_same_loss_and_gradient(phase):
 
 
 @pytest.mark.slow
-def test_the_rows():
+def test_the_rows(quick_compile):
     cases = [dataclasses.replace(CASE, phase=phase, networks="small") for phase in ("1", "2")]
     with fresh_cache():
         device = jax.local_devices()[0]

@@ -9,7 +9,7 @@ import pytest
 from dopi_jax.commands import ablation, demo
 from dopi_jax.experiments import evaluate_occlusion, synthetic_runs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compile")]
 
 
 def test_the_demo_leaves_a_report_and_is_done_when_it_is_done(monkeypatch, tmp_path, capsys):

@@ -16,6 +16,8 @@ from dopi_jax.config import Config, DataConfig
 from dopi_jax.experiments import evaluate_pose
 from dopi_jax.formats import read_kitti_poses
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture
 def evaluated(command, trained):

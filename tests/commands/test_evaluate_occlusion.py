@@ -7,6 +7,8 @@ from PIL import Image
 
 from dopi_jax.experiments import evaluate_occlusion
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture
 def few_streets(monkeypatch):

@@ -9,6 +9,8 @@ from dopi_jax.data.images import network_input
 from dopi_jax.predict import make_predict_disparity
 from dopi_jax.training.trained import read_run
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def test_the_file_is_the_run_without_its_places(trained, tmp_path, capsys):
     out = tmp_path / "models/mine.npz"

@@ -8,6 +8,8 @@ from PIL import Image
 
 from dopi_jax.commands import figures
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def run(*arguments):
     figures.main([str(argument) for argument in arguments])

@@ -12,6 +12,8 @@ from dopi_jax.commands import ablation, demo
 REPOSITORY = pathlib.Path(__file__).parents[2]
 DRIVE = "2011_09_26_drive_0095"
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def assert_one_sentence(said, pattern):
     assert said.status == 1

@@ -11,6 +11,8 @@ from PIL import Image
 from dopi_jax import config as config_lib
 from dopi_jax.training import restore_variables
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def metrics(workdir, group):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]

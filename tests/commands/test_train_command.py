@@ -22,6 +22,8 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
 PRESETS = {"depthpose": ("", ",released", ",modern"), "flow": ("", ",released", ",modern")}
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
 def test_every_variant_of_every_config_can_be_run(file):

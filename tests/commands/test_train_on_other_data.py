@@ -11,6 +11,8 @@ from dopi_jax import config as config_lib
 from dopi_jax.commands import prepare
 from dopi_jax.training import restore_variables
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def train_losses(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]

@@ -12,6 +12,8 @@ from dopi_jax.model_file import write_model
 from dopi_jax.networks import network_variables
 from dopi_jax.training import create_state
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 HEIGHT, WIDTH = 64, 128
 
 

@@ -13,6 +13,8 @@ from dopi_jax.training import create_state
 
 SIZE = (64, 128)
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def make(path, phase, kind, flow="small"):
     config = Config(phase=phase)

@@ -68,7 +68,7 @@ def test_kernels_decide_what_the_layers_compute_in(network):
 
 
 @pytest.mark.parametrize("name, tolerance", [("depth small", 0.02), ("pose small", 2e-4), ("flow small", 0.05)])
-def test_bfloat16_gives_nearly_the_same(name, tolerance):
+def test_bfloat16_gives_nearly_the_same(quick_compile, name, tolerance):
     """Tolerances in the unit of disparity, in metres and radians, and in pixels."""
     apply, init = applied(NETWORKS[name])
     variables = jax.jit(init)()

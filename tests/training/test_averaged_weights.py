@@ -30,6 +30,7 @@ def test_a_run_that_begins_to_average_goes_on_from_what_it_has(weights, tmp_path
     assert jax.tree.map(lambda leaf: leaf.sharding, restored) == jax.tree.map(lambda leaf: leaf.sharding, like)
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("average", [0.0, 0.99])
 def test_evaluation_takes_the_mean_where_there_is_one(small_config, tmp_path, average):
     small_config.train.average = average

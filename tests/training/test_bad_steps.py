@@ -120,6 +120,7 @@ def test_a_resumed_run_skips_the_same_steps(with_bad, tmp_path):
     assert bad_steps(tmp_path / "parts") == bad_steps(tmp_path / "whole") == [0] * 2 + [1] * 9 + [2] * 9
 
 
+@pytest.mark.usefixtures("quick_compile")
 def test_a_broken_step_of_the_networks_changes_nothing_and_needs_no_program_of_its_own(small_config, wave_batch, caplog):
     """One kernel of the depth network is infinite, so that disparity is no number; a sound state then trains as ever."""
     sound = jax.device_get(create_state(small_config))

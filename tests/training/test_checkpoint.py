@@ -120,6 +120,7 @@ def test_check_same_run_names_the_field(small_config, tmp_path):
         check_same_run(tmp_path, small_config)
 
 
+@pytest.mark.usefixtures("quick_compile")
 def test_variables_of_a_run(small_config, tmp_path):
     """The best, or the latest; the latest if nothing was validated."""
     with pytest.raises(UserError, match=r"no checkpoint in .*: expected .*checkpoints; train first"):

@@ -24,6 +24,8 @@ from dopi_jax.training import (
     train_step,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 @pytest.fixture
 def learned_config(small_config):

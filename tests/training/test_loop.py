@@ -252,6 +252,7 @@ def test_batches_that_end_early_are_told_and_what_was_learnt_is_kept(weights, tm
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_networks_resumed_equal_networks_uninterrupted(small_config, wave_batch, tmp_path, average):
     small_config.train.average = average

@@ -30,6 +30,7 @@ def trained(four_devices, small_config, wave_batch):
     return train
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_several_devices_train_as_one_does(count, small_config, trained):
     """The gradient's norm too: Adam would hide gradients that are as many times too large as there are devices."""
@@ -91,6 +92,7 @@ def test_prefetched_batches_come_in_order_and_whole():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_compile")
 def test_the_papers_networks_on_several_devices_with_masks_fixed(small_config, wave_batch, four_devices):
     """Without masks that depend on depth: by rounding, single pixels cross a mask's threshold, and move the loss by 1e-4."""
     small_config.model.depth, small_config.model.pose = "resnet6", "b6"

@@ -14,6 +14,8 @@ from dopi_jax.training import create_state, parallel
 from dopi_jax.training.state import build_optimizer
 from dopi_jax.training.step import train_step
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def test_the_seed_decides_the_first_state(small_config):
     first, again = create_state(small_config), create_state(small_config)

@@ -39,6 +39,7 @@ def test_parts_must_be_equal():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_compile")
 def test_a_step_in_parts_is_the_same_step(small_config, wave_batch):
     """Loss and the gradient's norm; Adam's first moments are a tenth of the gradient."""
     device = jax.local_devices()[:1]
