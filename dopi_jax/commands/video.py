@@ -77,8 +77,10 @@ def run(options: argparse.Namespace) -> None:
             "least, to train on; `dopi-jax predict` takes any"
         )
     model = load(options.model)
-    if options.flow_minutes and "flow" not in model.variables:
-        raise UserError(f"--flow-minutes is given, but model {options.model!r} has no flow network: leave it out")
+    if not {"depth", "pose"} <= model.variables.keys():
+        raise UserError(f"model {options.model!r} has no networks of depth and motion to train: name another")
+    if options.flow_minutes and not ("flow" in model.variables and model.config.model.flow == "lite"):
+        raise UserError(f"--flow-minutes is given, but model {options.model!r} has no lite flow network: leave it out")
     size = model.network_size(seen.size)
     config = _config("video_depthpose", options, model, size)
     depth = _train(config, options.out / "training", options.minutes, model.variables)

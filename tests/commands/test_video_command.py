@@ -63,6 +63,27 @@ def test_it_trains_measures_and_predicts(model, walk, tmp_path, capsys, monkeypa
     assert "nothing to do" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_it_trains_the_flow_network_where_asked(walk, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(video, "_TIMED_STEPS", 2)
+    monkeypatch.setattr(video, "_FEWEST_STEPS", 3)
+    variables = {}
+    for phase in ("depthpose", "flow"):
+        config = Config(phase=phase)
+        config.data.height, config.data.width = HEIGHT, WIDTH
+        config.model.depth, config.model.pose, config.model.flow = "small", "small", "lite"
+        state = create_state(config)
+        variables |= network_variables(state.params, state.batch_stats)
+    write_model(tmp_path / "flow.npz", config, variables, 3)
+    arguments = ["--minutes", "1e-6", "--flow-minutes", "1e-6", "--model", tmp_path / "flow.npz", "--no-flow"]
+    run(walk, "--out", tmp_path / "out", *arguments)
+    assert "photometric error by flow of held-out frames: " in capsys.readouterr().out
+    summary = json.loads((tmp_path / "out/video.json").read_text())
+    assert 0 < summary["flow_steps"] <= 3  # of the best checkpoint
+    helped = [all(a < b for b, a in summary[f"{of}before_and_after"].values()) for of in ("", "flow_")]
+    assert (summary["model"] == str(tmp_path / "out/model.npz")) == any(helped)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -70,7 +91,7 @@ def test_it_trains_measures_and_predicts(model, walk, tmp_path, capsys, monkeypa
         (["WALK/000.png"], "has too few frames, 1: expected a video or folder with 30 at least"),
         (["WALK", "--minutes", "0"], "--minutes is 0: expected more than 0"),
         (["WALK", "--flow-minutes", "-1"], "--flow-minutes is -1: expected 0 or more"),
-        (["WALK", "--flow-minutes", "1", "--model", "MODEL"], "has no flow network: leave it out"),
+        (["WALK", "--flow-minutes", "1", "--model", "MODEL"], "has no lite flow network: leave it out"),
         (["WALK", "--field-of-view", "1"], "--field-of-view is 1"),
         (["WALK", "--model", "nothing"], "'nothing' is no model"),
     ],
