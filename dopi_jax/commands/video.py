@@ -94,10 +94,10 @@ def run(options: argparse.Namespace) -> None:
     summary = {"before_and_after": depth.measured, "steps": depth.model.step}
     if options.flow_minutes:
         config = _config("video_flow", options, model, size)
-        config.depthpose = chosen
-        flow = _train(config, options.out / "flow_training", options.flow_minutes, load(chosen).variables)
+        config.depthpose, teacher = chosen, load(chosen)
+        flow = _train(config, options.out / "flow_training", options.flow_minutes, teacher.variables)
         if flow.helped:
-            chosen = _write_merged(options.out / "model.npz", load(chosen), model, flow.model.variables["flow"])
+            chosen = _write_merged(options.out / "model.npz", teacher, model, flow.model.variables["flow"])
         summary |= {"flow_before_and_after": flow.measured, "flow_steps": flow.model.step}
     camera = [f"--intrinsics={options.intrinsics}"] if options.intrinsics else []
     camera += [f"--field-of-view={options.field_of_view}"] if options.field_of_view else []

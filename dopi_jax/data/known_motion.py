@@ -82,8 +82,9 @@ def _positive(speed: str) -> float:
 def _records(seen: Input) -> list[pathlib.Path]:
     """The records <drive>_sync/oxts/data/0000000000.txt beside the frames <drive>_sync/image_02/data/0000000000.png."""
     frame = seen.frames[0]
-    folder = frame.parents[2] / OXTS / "data" if isinstance(frame, pathlib.Path) and len(frame.parents) > 2 else None
-    if folder is None or not folder.is_dir() or not seen.numbers:
+    of_data_set = seen.numbers and isinstance(frame, pathlib.Path)
+    folder = frame.parents[2] / OXTS / "data" if of_data_set else None
+    if folder is None or not folder.is_dir():
         looked = f", looked for {folder}" if folder else ""
         raise UserError(
             f"--speed=oxts is given, but {seen.name} is no KITTI raw drive with its oxts/data{looked}: give km/h"
