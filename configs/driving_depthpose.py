@@ -1,4 +1,4 @@
-r"""Phase 1 of the shipped model, `dopi_jax.load("driving")`: its last stage, at 192x640, on five cameras.
+r"""Phase 1 of the shipped model, `dopi_jax.load("driving")`: its stage at 192x640, on five cameras.
 
     dopi-jax prepare --source DATA --size 192x640 --out packed \
         --select kitti_raw:2011_09_26_drive_0095 --select kitti_raw:2011_09_26_drive_0039 \

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from dopi_jax import geometry
 from dopi_jax.cut_out import draw_corner
 from dopi_jax.splice import draw_cut
+from dopi_jax.strong_augment import change_appearance
 
 MAX_SCALE = 1.1
 
@@ -38,6 +39,7 @@ def network_batch(
     augment: bool = False,
     seed: int = 0,
     colour_jitter: float = 0.0,
+    strong: bool = False,
     splice: bool = False,
     students: bool = False,
     shown_rigid: float = 1.0,
@@ -52,6 +54,7 @@ def network_batch(
       seed: Of the training; with the index it decides the transform.
       colour_jitter: Range of the random change of colours, as in `jitter_colours`, in what the networks see; the losses
         compare the colours that were recorded.
+      strong: Change what the networks see by `dopi_jax.strong_augment`, too.
       splice: Draw at which column the depth network's images are cut and put together anew, see `dopi_jax.splice`.
       shown_rigid: Share of the samples of which a network is shown the rigid flow.
       students: Draw where flow is also predicted of a cut-out, see `dopi_jax.cut_out`.
@@ -71,8 +74,8 @@ def network_batch(
     made = {"target": images[:, 1], "sources": images[:, ::2], "intrinsics": intrinsics}
     if matches is not None:
         made["matches"] = matches
-    if augment and colour_jitter > 0:
-        seen = jax.vmap(lambda index, i: jitter_colours(i, seed, index, colour_jitter))(batch["index"], images)
+    if augment and (colour_jitter > 0 or strong):
+        seen = jax.vmap(lambda index, i: _as_seen(i, seed, index, colour_jitter, strong))(batch["index"], images)
         made |= {"seen_target": seen[:, 1], "seen_sources": seen[:, ::2]}
     if augment and splice:
         made["cut"] = draw_cut(jax.random.fold_in(_key(seed, batch["index"][0]), 2), frames.shape[3])
@@ -122,6 +125,12 @@ def jitter_colours(images: chex.Array, seed: int, index: chex.Array, amount: flo
     grey = jnp.mean(light, axis=-1, keepdims=True)
     light = grey + saturation * (light - grey)
     return 2 * jnp.clip(light, 0.0, 1.0) - 1
+
+
+def _as_seen(images: chex.Array, seed: int, index: chex.Array, colour_jitter: float, strong: bool) -> chex.Array:
+    if colour_jitter > 0:
+        images = jitter_colours(images, seed, index, colour_jitter)
+    return change_appearance(images, jax.random.fold_in(_key(seed, index), 5)) if strong else images
 
 
 def _key(seed: int, index: chex.Array) -> chex.PRNGKey:

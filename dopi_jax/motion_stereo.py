@@ -4,6 +4,8 @@ A network's depth is the start. Along a pixel's epipolar line in the other image
 look most alike: a plane sweep (Collins, CVPR 1996) over factors on the disparity, by census error.
 """
 
+from typing import NamedTuple
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -19,40 +21,72 @@ CENSUS_RADIUS = 1  # pixels; the averages look farther
 WINDOW = 15  # pixels on a side, over which errors are averaged
 CONTRAST = 0.003  # of the guided filter that averages them
 PRIOR = 0.04  # error of a factor e: what cannot be told stays as it is
+_HIDDEN = 1e3  # error of a source that does not show a pixel
 SPREAD = 5  # a pixel that leaves the image takes its factor from within a square of one such part of the width
 
 
+class Sweep(NamedTuple):
+    """Disparity that other images make better.
+
+    Attributes:
+      disparity: [H, W].
+      is_found: Boolean [H, W], where an image shows the pixel and the disparity that fits best lies inside the range that is
+        tried, not at its end.
+    """
+
+    disparity: chex.Array
+    is_found: chex.Array
+
+
 def refine_disparity(
-    disparity: chex.Array, target: chex.Array, source: chex.Array, K: chex.Array, source_from_target: chex.Array
-) -> chex.Array:
-    """Returns a disparity by which the source, warped to the target, looks more like it.
+    disparity: chex.Array,
+    target: chex.Array,
+    sources: chex.Array,
+    K: chex.Array,
+    source_from_target: chex.Array,
+    *,
+    factors: int = FACTORS,
+    span: float = SPAN,
+) -> Sweep:
+    """Returns a disparity by which sources, warped to the target, look more like it.
+
+    Where several sources show a pixel, the one that looks most like the target counts there: something may hide the pixel
+    in the other.
 
     Args:
       disparity: Target disparity [H, W], positive.
       target: Target image [H, W, 3] in [-1, 1].
-      source: Source image [H, W, 3] in [-1, 1].
+      sources: Source images [S, H, W, 3] in [-1, 1].
       K: Intrinsics [3, 3].
-      source_from_target: Pose [4, 4], translation in the unit of 1 / disparity; it must be right to a pixel or so.
+      source_from_target: Poses [S, 4, 4], translation in the unit of 1 / disparity; they must be right to a pixel or so.
+      factors: How many are tried, evenly in their logarithms.
+      span: Of the logarithms, both ways.
 
     Returns:
-      Disparity [H, W], without gradient. What moves by itself gets the disparity by which a thing that stands still would
-      move so, where there is one.
+      `Sweep`, without gradient. What moves by itself gets the disparity by which a thing that stands still would move so,
+      where there is one.
     """
-    disparity, target, source, K, pose = jax.lax.stop_gradient((disparity, target, source, K, source_from_target))
-    logs = jnp.linspace(-SPAN, SPAN, FACTORS)
+    inputs = jax.lax.stop_gradient((disparity, target, sources, K, source_from_target))
+    disparity, target, sources, K, poses = inputs
+    logs = jnp.linspace(-span, span, factors)
+    _, is_seen = jax.vmap(geometry.warp_by_depth, (0, None, None, 0))(sources, 1 / disparity, K, poses)
 
     def error_of(log: chex.Array) -> chex.Array:
-        warped, inside = geometry.warp_by_depth(source, 1 / (disparity * jnp.exp(log)), K, pose)
-        error = census_error(target, warped, CENSUS_RADIUS)
-        return guided_error(error, inside, target, WINDOW, CONTRAST) + PRIOR * jnp.abs(log)
+        def in_source(source: chex.Array, pose: chex.Array, is_seen: chex.Array) -> chex.Array:
+            warped, inside = geometry.warp_by_depth(source, 1 / (disparity * jnp.exp(log)), K, pose)
+            error = guided_error(census_error(target, warped, CENSUS_RADIUS), inside, target, WINDOW, CONTRAST)
+            return jnp.where(is_seen, error, _HIDDEN)
+
+        return jnp.min(jax.vmap(in_source)(sources, poses, is_seen), axis=0) + PRIOR * jnp.abs(log)
 
     errors = jax.lax.map(error_of, logs)
     best = jnp.argmin(errors, axis=0)
     log = logs[best] + (logs[1] - logs[0]) * _between(errors, best)
-    _, inside = geometry.warp_by_depth(source, 1 / disparity, K, pose)
     # What is outside cannot be compared; its neighbours inside are of the same road or house.
-    around = masked_window_mean(log, inside, disparity.shape[1] // SPREAD // 2 * 2 + 1)
-    return disparity * jnp.exp(jnp.where(inside, log, around))
+    is_seen = jnp.any(is_seen, axis=0)
+    around = masked_window_mean(log, is_seen, disparity.shape[1] // SPREAD // 2 * 2 + 1)
+    refined = disparity * jnp.exp(jnp.where(is_seen, log, around))
+    return Sweep(refined, is_seen & (best > 0) & (best < factors - 1))
 
 
 def rigid_flows(
@@ -74,7 +108,7 @@ def rigid_flows(
 
     def of_source(disparity, target, source, K, pose):
         if refined:
-            disparity = refine_disparity(disparity, target, source, K, pose)
+            disparity = refine_disparity(disparity, target, source[None], K, pose[None]).disparity
         return geometry.rigid_flow(1 / disparity, K, pose)
 
     of_snippet = jax.vmap(of_source, (None, None, 0, None, 0))

@@ -138,3 +138,7 @@ def test_the_networks_see_other_colours_than_the_losses_compare():
     assert jittered["seen_sources"].shape == plain["sources"].shape
     assert np.abs(jittered["seen_target"] - plain["target"]).max() > 0.01
     assert set(network_batch(batch, colour_jitter=0.2)) == set(plain)  # as in validation
+    strongly = network_batch(batch, augment=True, strong=True)
+    assert set(strongly) == set(jittered)
+    assert np.abs(strongly["seen_target"] - plain["target"]).max() > 0.05
+    np.testing.assert_array_equal(strongly["target"], plain["target"])

@@ -83,13 +83,14 @@ def test_geometry_needs_only_jax():
 LAYERS = """
 errors
 opencv formats forms picture_files frame_chunks
-geometry census cut_out splice losses
+geometry census cut_out splice strong_augment losses
 config
 command_line
 models
+motion_stereo
 objectives
 networks augment evaluation visualization
-metric_scale motion_stereo prediction model_file
+metric_scale prediction model_file
 data synthetic output
 predict
 interop

@@ -347,6 +347,29 @@ def test_depth_is_held_near_what_is_known_where_that_has_a_weight(networks_and_b
     np.testing.assert_allclose(objective(2.0, 3 * known)[0], loss, rtol=1e-5)
 
 
+def test_motion_stereo_teaches_depth_alone(networks_and_batch):
+    depth_net, pose_net, params, stats, batch = networks_and_batch
+    motion = geometry.pose_from_vector(jnp.array([-0.2, 0.0, -0.2, 0.0, 0.0, 0.0]))
+    flow = geometry.rigid_flow(jnp.full((32, 64), 3.0), batch["intrinsics"][0], motion)
+    pixels = geometry.pixel_grid(32, 64)
+    matches = jnp.concatenate([pixels, pixels + flow], axis=-1)[2:-2:4, 2:-2:4].reshape(-1, 4)
+    known = 0.3 * jnp.ones(batch["target"].shape[:3])
+    batch = batch | {"matches": jnp.tile(matches, (2, 2, 1, 1)), "known_disparity": known}
+
+    @functools.partial(jax.jit, static_argnums=1)
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def objective(params, weight):
+        config = LossConfig(occlusion=False, reconstruction=0.0, smoothness=0.0, motion_stereo=weight)
+        nets = {"depth_net": depth_net, "pose_net": pose_net, "rotation": "euler"}
+        return depth_pose_objective(params, stats, batch, config=config, **nets)
+
+    (loss, (_, diagnostics)), slope = objective(params, 0.5)
+    assert diagnostics["taught"] > 0.1
+    np.testing.assert_allclose(loss, 0.5 * diagnostics["stereo_difference"], rtol=1e-5)
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(slope["depth"])) > 1e-4
+    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(slope["pose"]))
+
+
 def test_motion_and_depth_follow_matches_where_they_have_a_weight(networks_and_batch):
     depth_net, pose_net, params, stats, batch = networks_and_batch
     motion = geometry.pose_from_vector(jnp.array([0.0, 0.0, -0.4, 0.0, 0.02, 0.0]))

@@ -35,10 +35,11 @@ def check(config: Config) -> None:
             "config.data.train is (): expected at least one selection to train on, such as \"('kitti_raw:eigen',)\""
         )
     _check_schedule(config)
-    if config.phase == "depthpose" and config.loss.distillation > 0 and not config.init_from:
+    if config.phase == "depthpose" and config.loss.needs_known_depth and not config.init_from:
+        name = "distillation" if config.loss.distillation > 0 else "motion_stereo"
         raise UserError(
-            "config.loss.distillation holds depth near that of the networks that config.init_from names, which is empty: "
-            "name a run or model, or add --config.loss.distillation=0"
+            f"config.loss.{name} holds depth near that of the networks that config.init_from names, which is empty: "
+            f"name a run or model, or add --config.loss.{name}=0"
         )
     if "lite" in (config.model.depth, config.model.pose):
         _check_multiple(config, _LITE_MULTIPLE, 'the networks "lite" halve')

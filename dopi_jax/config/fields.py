@@ -33,6 +33,8 @@ class DataConfig:
     augment: bool = True  # flip and scale-crop
     # largest relative change of brightness, contrast, saturation in what the networks see
     colour_jitter: float = number(0.0, "[0, 1)")
+    # change what the networks see beyond what cameras do: gamma, uneven light, exchanged colours, blur, noise, patches
+    strong_augment: bool = False
     splice: bool = False  # show the depth network, every second time, images that are put together of two
     cache: bool = True  # keep decoded frames in memory if all of them fit into 4 GiB
     on_device: bool = False  # keep all training frames in every accelerator's memory: height x width x 3 bytes each
@@ -107,6 +109,8 @@ class LossConfig(ReconstructionConfig):
     matched_depth: float = number(0.0, _WEIGHT)
     # weight of the departure from the depth of `init_from`, where the image is plain
     distillation: float = number(0.0, _WEIGHT)
+    # weight of the departure from what the sources make of the depth of `init_from` along the motion of these corners
+    motion_stereo: float = number(0.0, _WEIGHT)
 
     @property
     def needs_source_depth(self) -> bool:
@@ -116,7 +120,12 @@ class LossConfig(ReconstructionConfig):
     @property
     def needs_matches(self) -> bool:
         """Whether corners followed between frames enter at all."""
-        return self.matched_motion > 0 or self.matched_depth > 0
+        return self.matched_motion > 0 or self.matched_depth > 0 or self.motion_stereo > 0
+
+    @property
+    def needs_known_depth(self) -> bool:
+        """Whether the depth network that the run starts from enters."""
+        return self.distillation > 0 or self.motion_stereo > 0
 
 
 @dataclass

@@ -24,6 +24,7 @@ from dopi_jax.objectives.reconstruction import (
     occlusion_masks,
     view_diagnostics,
 )
+from dopi_jax.objectives.stereo_teacher import disparity_difference, stereo_teachers
 from dopi_jax.splice import splice, unsplice
 
 
@@ -66,7 +67,11 @@ def depth_pose_loss(
     else:
         smooth_map = losses.mean_normalized_disparity(disparity)
     smoothness = losses.edge_aware_smoothness(smooth_map[..., None], target)
-    loss = config.reconstruction * reconstruction + config.smoothness * smoothness
+    loss = jnp.zeros(())
+    if config.reconstruction > 0:  # what has no weight needs no gradient
+        loss += config.reconstruction * reconstruction
+    if config.smoothness > 0:
+        loss += config.smoothness * smoothness
     diagnostics = {
         "reconstruction": reconstruction,
         "smoothness": smoothness,
@@ -137,9 +142,9 @@ def depth_pose_objective(
       batch_stats: {"depth": ...}, the running statistics of batch normalisation; {} if the network has none.
       batch: `target` [B, H, W, 3], `sources` [B, 2, H, W, 3] in [-1, 1], `intrinsics` [B, 3, 3]; and, where the networks are
         to see other colours than the losses compare, `seen_target` and `seen_sources`; and
-        `cut`, where the depth network is to see spliced images; and `known_disparity` [B, H, W], where
-        `config.distillation` holds disparity near it; and `matches` [B, 2, N, 4], as `match_motions` takes them,
-        where motion or depth are to follow them.
+        `cut`, where the depth network is to see spliced images; and `known_disparity` [B, H, W], near which
+        `config.distillation` holds disparity and from which `config.motion_stereo` starts; and `matches` [B, 2, N, 4], as
+        `match_motions` takes them, where motion or depth are to follow them.
       depth_net: The depth network.
       pose_net: The pose network.
       rotation: What the pose network's rotation parameters are, as in `geometry.pose_from_vector`.
@@ -184,7 +189,7 @@ def depth_pose_objective(
     )
 
     total, besides = jnp.zeros(()), {}
-    if config.needs_matches:
+    if config.matched_motion > 0 or config.matched_depth > 0:
         views = match_motions(1 / finest_disparity, batch["matches"], batch["intrinsics"], poses)
         matched_poses, differences = jax.vmap(jax.vmap(follow_matches))(poses, views)
         besides = {
@@ -198,6 +203,12 @@ def depth_pose_objective(
         departure = jnp.mean(jax.vmap(losses.departure_where_plain)(finest_disparity, batch["known_disparity"], target))
         besides["departure"] = departure
         total += config.distillation * departure
+    if config.motion_stereo > 0:
+        views = batch["known_disparity"], target, sources, batch["intrinsics"], batch["matches"]
+        teacher = stereo_teachers(*views, jax.lax.stop_gradient(poses))
+        difference = jnp.mean(jax.vmap(disparity_difference)(finest_disparity, *teacher))
+        besides |= {"stereo_difference": difference, "taught": jnp.mean(teacher.is_found)}
+        total += config.motion_stereo * difference
     network_poses = poses
     if config.matched_motion > 0:
         poses = matched_poses

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dopi_jax import losses
 from dopi_jax.augment import network_batch
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
@@ -36,6 +37,7 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
             augment=config.data.augment,
             seed=config.train.seed,
             colour_jitter=config.data.colour_jitter,
+            strong=config.data.strong_augment,
             splice=config.data.splice,
             students=config.phase == "flow" and config.flow_loss.students > 0,
             shown_rigid=config.flow_loss.shown_rigid,
@@ -134,9 +136,12 @@ def _depth_pose_objective(config: Config):
         networks = build_networks(config.model, parallel.shared_axis())
         variables = network_variables(params, batch_stats)
         batch = batch | {"intrinsics": learned_intrinsics(variables, batch["intrinsics"])}
-        if config.loss.distillation > 0:
+        if config.loss.needs_known_depth:
             finest, *_ = networks.depth.apply(cast_kernels(config.train.precision, frozen[KNOWN]), batch["target"])
-            batch["known_disparity"] = finest[..., 0]
+            known = finest[..., 0]
+            if config.loss.normalize_all_disparities:  # the unit of the disparity that is trained
+                known = losses.max_normalized_disparity(known)
+            batch["known_disparity"] = known
         return depth_pose_objective(
             cast_kernels(config.train.precision, params),
             batch_stats,

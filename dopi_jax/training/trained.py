@@ -80,7 +80,7 @@ def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
     Raises:
       UserError: `config.depthpose` or `config.init_from` names no run of phase 1, or one of other networks.
     """
-    if config.phase == "depthpose" and config.loss.distillation > 0:
+    if config.phase == "depthpose" and config.loss.needs_known_depth:
         if not (workdir / _STARTED_FROM).is_dir():
             save_networks(workdir / _STARTED_FROM, *_read_initial(config))
         started_from, _ = restore_networks(workdir / _STARTED_FROM, config)

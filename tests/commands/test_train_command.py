@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import dopi_jax
 from dopi_jax import config as config_lib
 from dopi_jax.training import restore_variables
+from dopi_jax.training.trained import read_run
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.py"))
@@ -188,3 +190,30 @@ def test_a_run_asked_to_stop_goes_on_from_there(trained, tmp_path):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
     lines = metrics(workdir, "train")
     assert list(lines) == sorted({1, 2, 3, step})
+
+
+@pytest.mark.slow
+def test_depth_is_taught_by_motion_stereo_on_real_recordings(command, shared, tmp_path):
+    """configs/driving_stereo.py as it is, but for size and data: the depth network alone changes."""
+    said = command(
+        "train",
+        "--config=configs/driving_stereo.py",
+        "--config.data.height=64",
+        "--config.data.width=192",
+        "--config.data.train=('kitti_raw:2011_09_26_drive_0095[:16]',)",
+        "--config.data.validation=('kitti_raw:2011_09_26_drive_0095[248:252]',)",
+        f"--config.data.root={shared / 'data'}",
+        f"--workdir={tmp_path}",
+        "--config.train.steps=2",
+        "--config.train.log_every=1",
+    )
+    assert said.status == 0, said.err
+    lines = metrics(tmp_path, "train").values()
+    assert all(line["train/taught"] > 0.5 and line["train/loss"] == line["train/stereo_difference"] for line in lines)
+    _, trained, _ = read_run(tmp_path)
+    before = dopi_jax.load("driving").variables
+    moved = {
+        name: max(np.abs(a - b).max() for a, b in zip(*(jax.tree.leaves(v[name]) for v in (trained, before)), strict=True))
+        for name in ("depth", "pose")
+    }
+    assert moved["pose"] < 1e-6 < 1e-5 < moved["depth"]

@@ -1,0 +1,32 @@
+r"""Depth of the shipped model, `dopi_jax.load("driving")`: its last stage, taught by motion stereo on five cameras.
+
+    dopi-jax prepare --source DATA --size 192x640 --out packed \
+        --select kitti_raw:2011_09_26_drive_0095 --select kitti_raw:2011_09_26_drive_0039 \
+        --select 'kitti_odometry:03[:600]' --select kitti_odometry:02 --select images:all
+    python train.py --config configs/driving_stereo.py --config.data.root=packed
+    dopi-jax export runs/driving_stereo --out driving.npz
+
+The depth that training starts from is made better by the neighbouring frames of each snippet, along the motion of
+followed corners (dopi_jax.motion_stereo), and the network learns that depth from images which look unlike the recorded
+ones (dopi_jax.strong_augment). The motion network keeps its parameters. Training starts from the shipped weights, so it
+trains them on; with more data, name that in config.data.train, and for footage of another kind train
+configs/video_depthpose.py first. docs/experiments.md tells what each part is worth.
+"""
+
+from dopi_jax.config import Config, config_beside
+
+_driving_config = config_beside(__file__, "driving_depthpose")
+
+
+def get_config(variant: str = "") -> Config:
+    """Returns the config of a row of Table II, each optionally with a preset."""
+    config = _driving_config(variant)
+    config.name = config.name.replace("driving_depthpose", "driving_stereo")
+    config.data.strong_augment = True
+    config.loss.motion_stereo = 1.0
+    config.loss.reconstruction = config.loss.smoothness = config.loss.consistency = config.loss.vehicle_motion = 0.0
+    config.loss.matched_motion = config.loss.matched_depth = 0.0
+    config.loss.occlusion = False
+    config.loss.scales = 1
+    config.train.steps = 700
+    return config
