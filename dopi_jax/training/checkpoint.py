@@ -26,6 +26,9 @@ class Checkpoints:
 
     Parameters, batch statistics and optimiser state are items of their own, so that evaluation restores what it needs. A
     failed write is reported and the run goes on; an unreadable checkpoint is reported and set aside.
+
+    Attributes:
+      bad_steps: Steps that the run skipped before the checkpoint that was restored.
     """
 
     def __init__(self, workdir: pathlib.Path, keep: int = 3, config: Config | None = None):
@@ -38,6 +41,7 @@ class Checkpoints:
         """
         self._workdir = workdir
         self._keep = keep
+        self.bad_steps = 0
         self._about = {} if config is None else {"config": config_lib.to_json(config)}
         self._notes = Notes(workdir)
         self._best_file = workdir / "best.json"
@@ -60,18 +64,23 @@ class Checkpoints:
         """The step of the last checkpoint, None if there is none."""
         return self._latest_step
 
-    def save(self, state: TrainState) -> None:
-        """Writes a checkpoint in the background, unless this step has one."""
+    def save(self, state: TrainState, bad_steps: int = 0) -> None:
+        """Writes a checkpoint in the background, unless this step has one.
+
+        Args:
+          state: The state.
+          bad_steps: Steps that the run has skipped so far.
+        """
         self._wait()
         step = int(state.step)
         if step != self._latest_step:
             items = _on_host(state)
-            self._writing = step, self._writer.submit(self._write_latest, step, items)
+            self._writing = step, self._writer.submit(self._write_latest, step, items, self._about | {"bad_steps": bad_steps})
             self._latest_step = step
 
-    def _write_latest(self, step: int, items: Mapping[str, Any]) -> OSError | None:
+    def _write_latest(self, step: int, items: Mapping[str, Any], about: Mapping[str, Any]) -> OSError | None:
         try:
-            self._latest.write(step, items, self._about)
+            self._latest.write(step, items, about)
         except OSError as error:
             good = next(iter(self._latest.steps()), None)
             self._tell_unwritten(f"the checkpoint of step {step}", error, good, "checkpoint")
@@ -161,6 +170,7 @@ class Checkpoints:
                 kept = set_aside(path, self._workdir)
                 self._notes.tell(f"{cannot_be_used(path, error)}: set aside as {kept}, the one of step {step} is used")
             self._latest_step = step
+            self.bad_steps = self._latest.about(step).get("bad_steps", 0)
             # On the devices of the rest: another placement would compile the step twice.
             return like.replace(step=jax.device_put(np.int32(step), like.step.sharding), **items)
         if not unusable:

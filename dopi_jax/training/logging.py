@@ -89,14 +89,6 @@ class RunLog:
         """
         return any(line["step"] == step and any(name.startswith(f"{group}/") for name in line) for line in self._kept)
 
-    def last(self, name: str) -> float:
-        """Returns the last value of a metric that was written before this start; 0 if there is none.
-
-        Args:
-          name: As in metrics.jsonl, such as "train/bad_steps".
-        """
-        return next((line[name] for line in reversed(self._kept) if line.get(name) is not None), 0.0)
-
     def warn(self, step: int, message: str) -> None:
         """Writes a warning to the terminal, the run's notes and TensorBoard.
 

@@ -91,7 +91,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
         log.say(f"nothing to do: config.train.steps is {schedule.steps}")
     stop = StopSignal()
     step_function = parallel.data_parallel(stop.share_requests(train_step(config)))
-    finite = BadSteps(workdir, schedule.max_bad_steps, log.warn, int(log.last("train/bad_steps")))
+    finite = BadSteps(workdir, schedule.max_bad_steps, log.warn, checkpoints.bad_steps)
     monitor = CollapseMonitor()
 
     def is_due(period: int) -> bool:
@@ -99,7 +99,7 @@ def _train(config, workdir, batches, validate, draw, frozen, initial, resident, 
 
     def save() -> None:
         finite.check_last()
-        checkpoints.save(state)
+        checkpoints.save(state, finite.count)
 
     def run_validation() -> None:
         values = stop.unless_requested(validate, state)

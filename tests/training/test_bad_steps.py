@@ -120,6 +120,15 @@ def test_a_resumed_run_skips_the_same_steps(with_bad, tmp_path):
     assert bad_steps(tmp_path / "parts") == bad_steps(tmp_path / "whole") == [0] * 2 + [1] * 9 + [2] * 9
 
 
+def test_steps_skipped_since_the_last_line_of_metrics_are_counted_on(with_bad, tmp_path):
+    """The run stops at step 10, after a line at step 7 and a skipped step 9."""
+    train(schedule(steps=10, log_every=7), tmp_path, with_bad(3, 9))
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(line for line in lines if json.loads(line)["step"] < 10))
+    train(schedule(log_every=7), tmp_path, with_bad(3, 9))
+    assert bad_steps(tmp_path) == [0, 1, 2, 2, 2]
+
+
 @pytest.mark.usefixtures("quick_compile")
 def test_a_broken_step_of_the_networks_changes_nothing_and_needs_no_program_of_its_own(small_config, wave_batch, caplog):
     """One kernel of the depth network is infinite, so that disparity is no number; a sound state then trains as ever."""
