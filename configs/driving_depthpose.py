@@ -7,8 +7,8 @@ r"""Phase 1 of the shipped model, `dopi_jax.load("driving")`: its stage at 192x6
     dopi-jax export runs/driving_depthpose --out driving.npz
 
 1,200 steps. It starts from the shipped weights, so it trains them on; with more data, name that in config.data.train.
-The shipped model has AbsRel 0.221 on the 25 Eigen frames of drive 0052 (dopi_jax/weights/driving.md);
-docs/experiments.md has its stages.
+After this stage the shipped model had AbsRel 0.221 on the 25 Eigen frames of drive 0052, and configs/driving_stereo.py
+came next; docs/experiments.md has its stages.
 """
 
 from dopi_jax.config import Config, config_beside

@@ -4,7 +4,7 @@ r"""Phase 2 of the shipped model, `dopi_jax.load("driving")`: optical flow at 19
     python evaluate.py --task flow --workdir runs/driving_flow --config.data.root=DATA
     dopi-jax export runs/driving_flow --out driving.npz
 
-600 steps of 3 s on two CPU cores. The shipped model has EPE 3.1 px and F1 15.2 % on four KITTI pairs; its flow network
+600 steps of 3 s on two CPU cores. The shipped model has EPE 2.8 px and F1 11.5 % on four KITTI pairs; its flow network
 is untrained, since training did not make it better (docs/experiments.md).
 
 The prepared set is that of configs/driving_depthpose.py. The flow network "lite" matches ImageNet features and fuses

@@ -1,6 +1,6 @@
-"""Depth refined by a second view: with known motion, the position of a pixel in the other image gives its depth.
+"""Depth refined by other views: with known motion, the position of a pixel in another image gives its depth.
 
-A network's depth is the start. Along a pixel's epipolar line in the other image, the position is taken whose surroundings
+A network's depth is the start. Along a pixel's epipolar line in the other images, the position is taken whose surroundings
 look most alike: a plane sweep (Collins, CVPR 1996) over factors on the disparity, by census error.
 """
 
@@ -22,6 +22,7 @@ WINDOW = 15  # pixels on a side, over which errors are averaged
 CONTRAST = 0.003  # of the guided filter that averages them
 PRIOR = 0.04  # error of a factor e: what cannot be told stays as it is
 _HIDDEN = 1e3  # error of a source that does not show a pixel
+_STANDING = 1e-4  # in the unit of depth
 SPREAD = 5  # a pixel that leaves the image takes its factor from within a square of one such part of the width
 
 
@@ -70,6 +71,8 @@ def refine_disparity(
     disparity, target, sources, K, poses = inputs
     logs = jnp.linspace(-span, span, factors)
     _, is_seen = jax.vmap(geometry.warp_by_depth, (0, None, None, 0))(sources, 1 / disparity, K, poses)
+    moves = jnp.linalg.norm(poses[:, :3, 3], axis=1) > _STANDING
+    is_seen &= moves[:, None, None]  # from where the camera stands, every depth looks the same
 
     def error_of(log: chex.Array) -> chex.Array:
         def in_source(source: chex.Array, pose: chex.Array, is_seen: chex.Array) -> chex.Array:
@@ -100,18 +103,17 @@ def rigid_flows(
       sources: Images [B, S, H, W, 3] in [-1, 1].
       K: Intrinsics [B, 3, 3].
       poses: `source_from_target` [B, S, 4, 4].
-      refined: Whether each source first refines the disparity for itself.
+      refined: Whether the sources first refine the disparity: what one of them hides, another may show.
 
     Returns:
       [B, S, H, W, 2] in pixels, without gradient.
     """
 
-    def of_source(disparity, target, source, K, pose):
+    def of_snippet(disparity, target, sources, K, poses):
         if refined:
-            disparity = refine_disparity(disparity, target, source[None], K, pose[None]).disparity
-        return geometry.rigid_flow(1 / disparity, K, pose)
+            disparity = refine_disparity(disparity, target, sources, K, poses).disparity
+        return jax.vmap(lambda pose: geometry.rigid_flow(1 / disparity, K, pose))(poses)
 
-    of_snippet = jax.vmap(of_source, (None, None, 0, None, 0))
     return jax.lax.stop_gradient(jax.vmap(of_snippet)(disparity, target, sources, K, poses))
 
 

@@ -4,6 +4,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
+import jax.numpy as jnp
+
 from dopi_jax.config import Config, ModelConfig
 from dopi_jax.models import DepthNet, FlowNet, LearnedCamera, PoseNet
 from dopi_jax.objectives import SnippetGeometry, predict_geometry
@@ -47,6 +50,25 @@ def build_geometry(config: Config) -> Callable[..., SnippetGeometry]:
         refinements=config.model.pose_refinements,
         normalize=config.loss.normalize_all_disparities,
     )
+
+
+def predict_disparity(net: DepthNet, variables: Any, images: chex.Array, mirrored: bool) -> chex.Array:
+    """Returns the finest disparity of a depth network.
+
+    Args:
+      net: The network.
+      variables: Its own.
+      images: [B, H, W, 3] in [-1, 1].
+      mirrored: Whether to return the mean of the disparity of the image and of its mirror image.
+
+    Returns:
+      [B, H, W].
+    """
+    if not mirrored:
+        return net.apply(variables, images)[0][..., 0]
+    both = jnp.concatenate([images, images[:, :, ::-1]])  # in one batch, so that the network is compiled once
+    disparity, of_mirror_image = jnp.split(net.apply(variables, both)[0][..., 0], 2)
+    return (disparity + of_mirror_image[:, :, ::-1]) / 2
 
 
 def network_variables(params: Any, batch_stats: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dopi_jax import losses
 from dopi_jax.config import Config
 from dopi_jax.models import learned_intrinsics
 from dopi_jax.motion_stereo import rigid_flows
-from dopi_jax.networks import build_geometry, build_networks
+from dopi_jax.networks import build_geometry, build_networks, predict_disparity
 from dopi_jax.objectives import depth_pose_loss, flow_loss, rigid_views, view_by_flow, view_sources
 from dopi_jax.objectives.matched_motion import match_motions
 from dopi_jax.objectives.motion import predict_motion
@@ -27,11 +27,7 @@ def make_predict_disparity(config: Config):
 
     @jax.jit
     def predict(variables: Variables, images: chex.Array) -> chex.Array:
-        if not config.prediction.mirrored_pass:
-            return net.apply(variables["depth"], images)[0][..., 0]
-        both = jnp.concatenate([images, images[:, :, ::-1]])  # in one batch, so that the network is compiled once
-        disparity, mirrored = jnp.split(net.apply(variables["depth"], both)[0][..., 0], 2)
-        return (disparity + mirrored[:, :, ::-1]) / 2
+        return predict_disparity(net, variables["depth"], images, config.prediction.mirrored_pass)
 
     return predict
 

@@ -100,7 +100,6 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(variant):
         (changed(train__batch_size=0), r"config.train.batch_size is 0"),
         (changed(data__width=0), r"config.data.width is 0"),
         (changed(train__average=1.0), r"config.train.average is 1.0: expected 0 or more and less than 1"),
-        (changed(loss__motion_stereo=1.0), r"config.loss.motion_stereo holds depth near that of the networks that"),
         (changed(data__colour_jitter=-0.1), r"config.data.colour_jitter is -0.1"),
         (changed(loss__consistency=math.nan), r"config.loss.consistency is nan"),
         (changed(model__pose_refinements=-1), r"config.model.pose_refinements is -1"),

@@ -35,12 +35,6 @@ def check(config: Config) -> None:
             "config.data.train is (): expected at least one selection to train on, such as \"('kitti_raw:eigen',)\""
         )
     _check_schedule(config)
-    if config.phase == "depthpose" and config.loss.needs_known_depth and not config.init_from:
-        name = "distillation" if config.loss.distillation > 0 else "motion_stereo"
-        raise UserError(
-            f"config.loss.{name} holds depth near that of the networks that config.init_from names, which is empty: "
-            f"name a run or model, or add --config.loss.{name}=0"
-        )
     if "lite" in (config.model.depth, config.model.pose):
         _check_multiple(config, _LITE_MULTIPLE, 'the networks "lite" halve')
     if config.phase == "depthpose":

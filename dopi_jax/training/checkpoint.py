@@ -75,7 +75,8 @@ class Checkpoints:
         step = int(state.step)
         if step != self._latest_step:
             items = _on_host(state)
-            self._writing = step, self._writer.submit(self._write_latest, step, items, self._about | {"bad_steps": bad_steps})
+            about = self._about | {"bad_steps": bad_steps}
+            self._writing = step, self._writer.submit(self._write_latest, step, items, about)
             self._latest_step = step
 
     def _write_latest(self, step: int, items: Mapping[str, Any], about: Mapping[str, Any]) -> OSError | None:

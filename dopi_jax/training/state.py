@@ -55,12 +55,18 @@ def build_optimizer(config: OptimizerConfig, steps: int, trains_camera: bool = F
         rate = optax.linear_schedule(config.learning_rate, 0.0, transition_steps=steps - begin, transition_begin=begin)
     else:
         rate = optax.piecewise_constant_schedule(config.learning_rate, {begin: 0.1})
+    if config.warmup:
+        rate = _warmed_up(rate, config.warmup)
     parts = [adam(rate, config.beta1, config.beta2, config.epsilon)]
     if config.encoder_rate != 1:
         parts.append(optax.masked(optax.scale(config.encoder_rate), _is_of_encoder))
     if trains_camera:
         parts.append(optax.masked(optax.scale(_FOCAL_RATE), {"depth": False, "pose": False, "camera": True}))
     return optax.chain(*parts) if len(parts) > 1 else parts[0]
+
+
+def _warmed_up(rate: optax.Schedule, steps: int) -> optax.Schedule:
+    return lambda count: rate(count) * jnp.minimum(1, (count + 1) / steps)
 
 
 def _is_of_encoder(params: Any) -> Any:

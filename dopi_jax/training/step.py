@@ -12,7 +12,7 @@ from dopi_jax.augment import network_batch
 from dopi_jax.config import Config
 from dopi_jax.errors import UserError
 from dopi_jax.models import learned_intrinsics
-from dopi_jax.networks import build_geometry, build_networks, network_variables
+from dopi_jax.networks import build_geometry, build_networks, network_variables, predict_disparity
 from dopi_jax.objectives import depth_pose_objective, flow_objective
 from dopi_jax.training import parallel
 from dopi_jax.training.bad_steps import update_if_finite
@@ -137,8 +137,9 @@ def _depth_pose_objective(config: Config):
         variables = network_variables(params, batch_stats)
         batch = batch | {"intrinsics": learned_intrinsics(variables, batch["intrinsics"])}
         if config.loss.needs_known_depth:
-            finest, *_ = networks.depth.apply(cast_kernels(config.train.precision, frozen[KNOWN]), batch["target"])
-            known = finest[..., 0]
+            known_network = cast_kernels(config.train.precision, frozen[KNOWN])
+            mirrored = config.prediction.mirrored_pass
+            known = predict_disparity(networks.depth, known_network, batch["target"], mirrored)
             if config.loss.normalize_all_disparities:  # the unit of the disparity that is trained
                 known = losses.max_normalized_disparity(known)
             batch["known_disparity"] = known

@@ -78,10 +78,16 @@ def frozen_variables(workdir: pathlib.Path, config: Config) -> dict[str, Any]:
       config's objective needs none.
 
     Raises:
-      UserError: `config.depthpose` or `config.init_from` names no run of phase 1, or one of other networks.
+      UserError: `config.depthpose` or `config.init_from` names nothing, no run of phase 1, or one of other networks.
     """
     if config.phase == "depthpose" and config.loss.needs_known_depth:
         if not (workdir / _STARTED_FROM).is_dir():
+            if not config.init_from:
+                name = "distillation" if config.loss.distillation > 0 else "motion_stereo"
+                raise UserError(
+                    f"config.loss.{name} holds depth near that of the networks that config.init_from names, which is empty: "
+                    f"name a run or model, or add --config.loss.{name}=0"
+                )
             save_networks(workdir / _STARTED_FROM, *_read_initial(config))
         started_from, _ = restore_networks(workdir / _STARTED_FROM, config)
         return {KNOWN: started_from["depth"]}

@@ -64,6 +64,11 @@ def test_the_rate_falls_evenly_after_its_share_of_the_steps(decay_after, shares)
     np.testing.assert_allclose(moved, [-0.5 * share for share in shares], rtol=1e-4)
 
 
+def test_the_rate_rises_over_the_first_steps():
+    moved = updates(OptimizerConfig(learning_rate=0.5, warmup=4, decay_after=0.5), 8)
+    np.testing.assert_allclose(moved, [-0.125, -0.25, -0.375, -0.5] + [-0.05] * 4, rtol=1e-4)
+
+
 def test_encoders_move_by_their_own_rate():
     optimizer = build_optimizer(OptimizerConfig(learning_rate=0.5, encoder_rate=0.2), 2)
     params = {"depth": {"encoder": {"stem": jnp.zeros(2)}, "up5": jnp.zeros(2)}, "pose": {"conv1": jnp.zeros(2)}}
