@@ -11,7 +11,8 @@ followed corners (dopi_jax.motion_stereo), and the network learns that depth fro
 ones (dopi_jax.strong_augment). The motion network keeps its parameters. Training starts from the shipped weights, so it
 trains them on; with more data, name that in config.data.train, and for footage of another kind train
 configs/video_depthpose.py first. 480 steps of 5 s on two CPU cores gave the shipped model, with AbsRel 0.196 on the 25
-Eigen frames of drive 0052 (0.221 before). docs/experiments.md tells what each part is worth.
+Eigen frames of drive 0052 (0.221 before); they began from its weights of before, and the shipped file has its flow
+network, untrained, beside the result. docs/experiments.md tells what each part is worth.
 """
 
 from dopi_jax.config import Config, config_beside

@@ -171,7 +171,7 @@ class OptimizerConfig:
     """Adam, at a constant rate in the paper."""
 
     learning_rate: float = number(1e-4, "(0, 1]")  # D29
-    # steps over which the rate rises to learning_rate: Adam's first ones are so large that they upset good networks; 0: none
+    # steps over which the rate rises evenly to learning_rate; 0: none
     warmup: int = number(0, "[0, 2147483647]")
     # how the rate falls; step: to a tenth, linear: evenly, to nothing at the end of the training
     decay: str = one_of("step", "linear")
