@@ -16,8 +16,7 @@ PRESETS = ("paper", "released")
 NETWORKS = {
     "resnet6": {"depth": "resnet6", "pose": "b6", "flow": "back2future"},
     "resnet_s6": {"depth": "resnet_s6", "pose": "b6", "flow": "back2future"},
-    "small": {"depth": "small", "pose": "small", "flow": "small"},
-    "lite": {"depth": "lite", "pose": "lite", "flow": "small"},
+    "lite": {"depth": "lite", "pose": "lite", "flow": "lite"},
 }
 """The depth network names each: it goes with the pose and flow networks that are trained beside it."""
 

@@ -120,7 +120,7 @@ def _parser() -> ArgumentParser:
         "--variants", choices=tuple(ABLATIONS), default=("basic", "full"), help=f"of {' '.join(ABLATIONS)}", **several
     )
     parser.add_argument(
-        "--networks", choices=tuple(NETWORKS), default=("small",), help=f"of {' '.join(NETWORKS)}", **several
+        "--networks", choices=tuple(NETWORKS), default=("lite",), help=f"of {' '.join(NETWORKS)}", **several
     )
     parser.add_argument(
         "--presets", choices=PRESETS, default=("paper",), help="of paper released: whose choices in the objective", **several

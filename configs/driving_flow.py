@@ -27,11 +27,11 @@ def get_config(variant: str = "") -> Config:
     config.train.steps = 600
     config = apply_flow_variant(config, variant, default="full,modern")
     loss = config.flow_loss
-    if loss.needs_depthpose:
+    if loss.census and loss.needs_depthpose:  # ",modern"; other rows learn as Table V has it
         loss.shown_rigid = 0.75
         # The network already chooses between matches and the rigid flow, so the rigid flow need not teach as well.
         loss.consistency = 0.0
         loss.occlusion_rule, loss.occlusion_tolerance = "depth_comparison", 0.15
-    loss.students = 0.0
+        loss.students = 0.0
     config.prediction.motion_stereo = True
     return config

@@ -251,7 +251,7 @@ def test_json_of_an_older_version_gets_defaults_for_what_it_lacks():
         ('{"train": 5}', "the stored config has 5 for config.train, expected its fields"),
         ('{"data": {"train": 5}}', r"cannot be read \(config.data.train is 5: expected a tuple of strings"),
         ('{"train": {"steps": "5"}}', r"cannot be read \(config.train.steps is '5': expected int"),
-        ('{"model": {"depth": ["small"]}}', r"cannot be read \(config.model.depth is \('small',\): expected str"),
+        ('{"model": {"depth": ["lite"]}}', r"cannot be read \(config.model.depth is \('lite',\): expected str"),
     ],
 )
 def test_a_stored_config_that_cannot_be_read_is_refused(text, sentence):

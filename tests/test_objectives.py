@@ -142,7 +142,7 @@ def test_masks_and_source_depths_carry_no_gradient(consistency):
 
 @pytest.fixture(scope="module")
 def networks_and_batch():
-    depth_net, pose_net = DepthNet("small"), PoseNet(variant="small")
+    depth_net, pose_net = DepthNet("lite"), PoseNet(variant="lite")
     target, *others = (jax.random.uniform(k, (2, 32, 64, 3), minval=-1) for k in jax.random.split(jax.random.key(1), 3))
     key = jax.random.key(0, impl="rbg")  # compiles faster than the default generator
     depth_variables = jax.jit(lambda: depth_net.init(key, target, train=True))()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 @pytest.fixture(scope="module")
 def config():
     config = Config()
-    config.model.depth = config.model.pose = config.model.flow = "small"
+    config.model.depth = config.model.pose = config.model.flow = "lite"
     return config
 
 
@@ -88,9 +88,9 @@ def paper_loss(config):
 
 
 def released_loss(config):
-    """The published code's loss with the small networks."""
+    """The published code's loss with the lite networks."""
     config = apply_variant(config, "full,released")
-    config.model.depth = "small"
+    config.model.depth = "lite"
     return config
 
 

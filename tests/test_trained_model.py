@@ -34,7 +34,7 @@ def make(phase):
     config = Config(phase=phase)
     config.data.height, config.data.width = HEIGHT, WIDTH
     config.data.root, config.data.train = "/somewhere", ("images:mine",)
-    config.model.depth = config.model.pose = config.model.flow = "small"
+    config.model.depth = config.model.pose = config.model.flow = "lite"
     return config, network_variables(*(lambda s: (s.params, s.batch_stats))(create_state(config)))
 
 
@@ -253,11 +253,11 @@ def test_a_training_starts_from_a_model_file(trained, tmp_path):
     config, variables = trained
     write_model(tmp_path / "mine.npz", config, variables, 7)
     new = Config(init_from=str(tmp_path / "mine.npz"))
-    new.model.depth = new.model.pose = "small"
+    new.model.depth = new.model.pose = "lite"
     found = initial_variables(tmp_path / "run", new)
     assert set(found) == {"depth", "pose"}
     new.model.depth = "resnet6"
-    with pytest.raises(UserError, match="model.depth is 'small', but the config asks for 'resnet6'"):
+    with pytest.raises(UserError, match="model.depth is 'lite', but the config asks for 'resnet6'"):
         initial_variables(tmp_path / "run", new)
 
 

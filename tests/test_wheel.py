@@ -61,7 +61,7 @@ def test_commands_work_without_the_project(installed):
 
 
 def test_a_config_is_known_by_its_name(installed):
-    said = installed("-m", "dopi_jax", "train", "--config=synthetic_depthpose:full", "--config.data.root=nowhere")
+    said = installed("-m", "dopi_jax", "train", "--config=demo_depthpose:full", "--config.data.root=nowhere")
     assert said.returncode == 1
     assert said.stderr.strip().splitlines()[-1].startswith("error: no data at nowhere")
     said = installed("-m", "dopi_jax.commands.evaluate", "--task=depth", "--workdir=nothing")

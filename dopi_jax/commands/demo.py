@@ -49,9 +49,9 @@ def run(workdir: pathlib.Path, seed: int, steps: int | None = None) -> None:
     data = workdir / "data"
     draw_streets(data, seed)
     runs = {phase: workdir / phase for phase in ("depthpose", "flow")}
-    train_phase("demo", "depthpose", runs["depthpose"], data, seed, steps=steps)
+    train_phase("depthpose", runs["depthpose"], data, seed, steps=steps)
     # The run of phase 2 holds the networks of phase 1 as well.
-    trained = train_phase("demo", "flow", runs["flow"], data, seed, steps=steps, depthpose=runs["depthpose"])
+    trained = train_phase("flow", runs["flow"], data, seed, steps=steps, depthpose=runs["depthpose"])
     for task, evaluate in TASKS.items():
         print_stage(f"measuring {task} on streets that nothing was trained on")
         evaluate(trained)

@@ -11,8 +11,8 @@ from dopi_jax.config.ranges import allowed_in
 from dopi_jax.errors import UserError
 
 _BEST_BY = {"depthpose": ("photometric", "latest", "abs_rel"), "flow": ("photometric", "latest", "epe")}
-_SCALES = {"resnet6": 6, "resnet_s6": 6, "small": 5, "lite": 5}  # that a depth network predicts
-_FLOW_MULTIPLE = 64  # the pyramid flow networks halve their input six times
+_SCALES = {"resnet6": 6, "resnet_s6": 6, "lite": 5}  # that a depth network predicts
+_FLOW_MULTIPLE = 64  # "back2future" halves its input six times
 _LITE_FLOW_MULTIPLE = 4  # its losses, at three scales
 _LITE_MULTIPLE = 32
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -58,12 +58,12 @@ class DataConfig:
 class ModelConfig:
     """The networks."""
 
-    depth: str = one_of("resnet6", "resnet_s6", "small", "lite")  # D1
-    pose: str = one_of("b6", "small", "lite")
+    depth: str = one_of("resnet6", "resnet_s6", "lite")  # D1
+    pose: str = one_of("b6", "lite")
     pretrained: bool = True  # whether a new run of "lite" networks starts from ImageNet weights
     # how often the pose network looks again, at sources warped by depth and the motion so far
     pose_refinements: int = number(0, "[0, 10]")
-    flow: str = one_of("back2future", "small", "lite")  # phase 2 alone has it
+    flow: str = one_of("back2future", "lite")  # phase 2 alone has it
     flow_bias: str = one_of("zero", "uniform")  # how its biases start; uniform: from U(0, 1) as in the published code
     rotation: str = one_of("euler", "quaternion", "so3")
 

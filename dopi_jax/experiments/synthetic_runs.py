@@ -2,7 +2,6 @@
 
 import pathlib
 import sys
-from typing import Literal
 
 from dopi_jax import config as config_lib
 from dopi_jax.errors import UserError
@@ -49,7 +48,6 @@ def draw_streets(data: pathlib.Path, seed: int) -> None:
 
 
 def train_phase(
-    configs: Literal["demo", "synthetic"],
     phase: str,
     workdir: pathlib.Path,
     data: pathlib.Path,
@@ -59,10 +57,9 @@ def train_phase(
     steps: int | None = None,
     depthpose: pathlib.Path | None = None,
 ) -> EvaluationRun:
-    """Trains a phase on drawn streets by its config; a finished run is kept, an interrupted one resumed.
+    """Trains a phase on drawn streets by the demo's config; a finished run is kept, an interrupted one resumed.
 
     Args:
-      configs: Which of the two configs of the phase.
       phase: "depthpose" or "flow".
       workdir: The run's folder.
       data: The data root.
@@ -77,7 +74,7 @@ def train_phase(
     Raises:
       UserError: As `run_training` says, or the training was stopped.
     """
-    config = config_lib.load_config(f"{configs}_{phase}:{variant}")
+    config = config_lib.load_config(f"demo_{phase}:{variant}")
     config.data.root = str(data)
     config.data.height, config.data.width = SIZE
     config.train.seed = seed

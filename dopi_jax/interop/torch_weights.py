@@ -16,7 +16,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dopi_jax.errors import UserError
 from dopi_jax.models import DepthNet, FlowNet, PoseNet
-from dopi_jax.models.flow_pyramid import SEARCH_RADIUS
+from dopi_jax.models.flow_back2future import SEARCH_RADIUS
 
 Path = tuple[str, ...]
 

@@ -8,7 +8,6 @@ from flax import linen as nn
 from dopi_jax.errors import UserError
 from dopi_jax.models.depth_lite import LiteDepthNet
 from dopi_jax.models.depth_resnet import RESIDUAL_BLOCKS, DispResNet
-from dopi_jax.models.depth_small import SmallDepthNet
 
 
 class DepthNet(nn.Module):
@@ -19,7 +18,7 @@ class DepthNet(nn.Module):
 
     Attributes:
       variant: "resnet6" (54.6 M parameters; "architecture in CC" of the paper), "resnet_s6" (80.9 M, the authors'
-        released code; D1), "small" (about 2 M, for a laptop) or "lite" (3.5 M, of which 2.9 M can start from ImageNet).
+        released code; D1) or "lite" (3.5 M, of which 2.9 M can start from ImageNet; for a CPU, too).
       axis_name: the mapped axis of data-parallel training, over which batch statistics are averaged; with it,
         `apply` with `train=True` works inside that mapping only.
 
@@ -30,7 +29,7 @@ class DepthNet(nn.Module):
     variant: str = "resnet6"
     axis_name: str | None = None
 
-    VARIANTS: ClassVar[tuple[str, ...]] = ("resnet6", "resnet_s6", "small", "lite")
+    VARIANTS: ClassVar[tuple[str, ...]] = ("resnet6", "resnet_s6", "lite")
 
     def __post_init__(self):
         if self.variant not in self.VARIANTS:
@@ -38,9 +37,7 @@ class DepthNet(nn.Module):
         super().__post_init__()
 
     def setup(self):
-        if self.variant == "small":
-            self.network = SmallDepthNet()
-        elif self.variant == "lite":
+        if self.variant == "lite":
             self.network = LiteDepthNet()
         else:
             self.network = DispResNet(*RESIDUAL_BLOCKS[self.variant], self.axis_name)
@@ -56,7 +53,7 @@ class DepthNet(nn.Module):
 
         Returns:
           Disparities in (0.01, 10.01), finest first: [B, H, W, 1], then [B, ceil(H / 2), ceil(W / 2), 1] and so on;
-          six in all for the residual networks, five for "small" and "lite".
+          six in all for the residual networks, five for "lite".
         """
         disparities = self.network(images, train)
         # Under jit the compiler drops the heads whose output is not returned.

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from dopi_jax.errors import UserError
+from dopi_jax.models.flow_back2future import COARSEST_LEVEL, Back2FutureNet
 from dopi_jax.models.flow_lite import LiteFlowNet
-from dopi_jax.models.flow_pyramid import ARCHITECTURES, COARSEST_LEVEL, PyramidFlowNet
 
-PYRAMID_MULTIPLE = 2**COARSEST_LEVEL  # of the image sizes that "back2future" and "small" take
+PYRAMID_MULTIPLE = 2**COARSEST_LEVEL  # of the image sizes that "back2future" takes
 
 
 class FlowNet(nn.Module):
@@ -22,13 +22,11 @@ class FlowNet(nn.Module):
     coarsest. Both are here.
 
     Attributes:
-      variant: "back2future" (9.0 M parameters, the paper's and the authors' released network), "small" (1.0 M, for a
-        CPU: fewer channels, one pyramid for all images and the same decoders for both directions) or "lite" (0.8 M, of
-        which 0.7 M start from ImageNet and stay; two images are enough for a flow).
+      variant: "back2future" (9.0 M parameters, the paper's and the authors' released network) or "lite" (0.8 M, of which
+        0.7 M start from ImageNet and stay; two images are enough for a flow).
       occlusion_head: whether to predict occlusion as well (3.2 M parameters more), which no loss here trains; "lite" has
         none.
-      shared_pyramid: whether one pyramid serves the three images (2.0 M parameters less); in "small" and "lite" it always
-        does.
+      shared_pyramid: whether one pyramid serves the three images (2.0 M parameters less); in "lite" it always does.
       bias: how biases start: "zero", or "uniform" for U(0, 1).
 
     Raises:
@@ -40,7 +38,7 @@ class FlowNet(nn.Module):
     shared_pyramid: bool = False
     bias: str = "zero"
 
-    VARIANTS: ClassVar[tuple[str, ...]] = (*ARCHITECTURES, "lite")
+    VARIANTS: ClassVar[tuple[str, ...]] = ("back2future", "lite")
     BIASES: ClassVar[dict[str, nn.initializers.Initializer]] = {
         "zero": nn.initializers.zeros,
         "uniform": nn.initializers.uniform(1.0),
@@ -58,7 +56,7 @@ class FlowNet(nn.Module):
             self.network = LiteFlowNet()
         else:
             bias_init = self.BIASES[self.bias]
-            self.network = PyramidFlowNet(self.variant, self.occlusion_head, self.shared_pyramid, bias_init)
+            self.network = Back2FutureNet(self.occlusion_head, self.shared_pyramid, bias_init)
         nn.share_scope(self, self.network)
 
     def __call__(
@@ -73,7 +71,7 @@ class FlowNet(nn.Module):
         """Predicts flows.
 
         Args:
-          target: [B, H, W, 3] in [-1, 1], of any size for "lite", H and W multiples of 64 for the others.
+          target: [B, H, W, 3] in [-1, 1], of any size for "lite", H and W multiples of 64 for "back2future".
           sources: the images at (t-1, t+1), each [B, H, W, 3] in [-1, 1].
           train: no layer depends on it; it sets the default of `all_scales`, as in `DepthNet`.
           all_scales: whether to return all scales (six, 1, 1/2, ..., 1/32; three of "lite") or the finest alone; by default

@@ -9,7 +9,6 @@ from flax import linen as nn
 from dopi_jax.errors import UserError
 from dopi_jax.models.pose_b6 import PoseNetB6
 from dopi_jax.models.pose_lite import LitePoseNet
-from dopi_jax.models.pose_small import SmallPoseNet
 
 
 class PoseNet(nn.Module):
@@ -17,9 +16,8 @@ class PoseNet(nn.Module):
 
     Attributes:
       num_refs: number of source images; two are (t-1, t+1), in this order.
-      variant: "b6" (2.18 M parameters, the paper's and the authors' released network), "small" (0.26 M, sees a car's
-        motion through a cost volume of image patches, and learns rotation in few steps) or "lite" (0.26 M, sees that of any
-        camera through cost volumes of pretrained features).
+      variant: "b6" (2.18 M parameters, the paper's and the authors' released network) or "lite" (0.26 M, sees the
+        motion of any camera through cost volumes of pretrained features).
 
     Raises:
       UserError: the variant is unknown.
@@ -28,7 +26,7 @@ class PoseNet(nn.Module):
     num_refs: int = 2
     variant: str = "b6"
 
-    VARIANTS: ClassVar[tuple[str, ...]] = ("b6", "small", "lite")
+    VARIANTS: ClassVar[tuple[str, ...]] = ("b6", "lite")
 
     def __post_init__(self):
         if self.variant not in self.VARIANTS:
@@ -36,7 +34,7 @@ class PoseNet(nn.Module):
         super().__post_init__()
 
     def setup(self):
-        self.network = {"b6": PoseNetB6, "small": SmallPoseNet, "lite": LitePoseNet}[self.variant]()
+        self.network = {"b6": PoseNetB6, "lite": LitePoseNet}[self.variant]()
         nn.share_scope(self, self.network)
 
     def __call__(self, target: jax.Array, sources: Sequence[jax.Array]) -> jax.Array:

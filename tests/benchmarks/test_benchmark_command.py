@@ -27,7 +27,7 @@ from dopi_jax.data.prepare import Encoding
 from dopi_jax.data.sources import prepared
 from dopi_jax.objectives import depth_pose_loss
 
-TOY = Case("1", "small", 1, 64, 64)
+TOY = Case("1", "lite", 1, 64, 64)
 FUNCTIONS = ["rigid_flow", "warp_by_depth", "occlusion_masks", "depth_comparison_masks", "ssim", "photometric_error"]
 
 
@@ -35,7 +35,7 @@ FUNCTIONS = ["rigid_flow", "warp_by_depth", "occlusion_masks", "depth_comparison
 def measured(tmp_path_factory):
     """What the command printed and wrote, with two of the steps and phase 1 alone."""
     file = tmp_path_factory.mktemp("benchmark") / "numbers.json"
-    arguments = "--phases 1 --variants full --networks small --batch 1 --size 64x64 --device cpu --repeats 1 --cached"
+    arguments = "--phases 1 --variants full --networks lite --batch 1 --size 64x64 --device cpu --repeats 1 --cached"
     jax.config.update("jax_disable_most_optimizations", True)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         benchmark.main([*arguments.split(), "--json", str(file)])
@@ -151,7 +151,7 @@ def test_precision_and_preset_reach_the_config():
     assert paper.train.precision == released.train.precision == "bfloat16"
     assert (paper.loss.penalty, released.loss.penalty) == ("charbonnier", "power")
     assert paper.model == released.model  # the networks are those that --networks names
-    assert [str(case).split(", ")[1:-1] for case in chosen.cases] == [["small"], ["small", "released"]]
+    assert [str(case).split(", ")[1:-1] for case in chosen.cases] == [["lite"], ["lite", "released"]]
 
 
 @pytest.mark.parametrize("phase", ["1", "2"])
@@ -184,7 +184,7 @@ def test_masks_of_ones_show_everything_and_need_the_sources_depth():
 
 def test_the_road_is_seen_as_a_car_sees_it():
     """Ahead the scene grows and leaves the image, behind it shrinks and stays inside."""
-    function, views = functions(Case("1", "small", 1, 64, 192))["occlusion_masks"]
+    function, views = functions(Case("1", "lite", 1, 64, 192))["occlusion_masks"]
     ahead = function(*(view[0] for view in views))
     assert 0.5 < jnp.mean(ahead.visible) < 0.99
     assert jnp.mean(ahead.edge) < 0.99
@@ -206,7 +206,7 @@ def test_input_without_tensorflow_has_the_same_rows(monkeypatch):
 
 def test_every_way_in_gives_the_batches_of_the_case(tmp_path):
     """Bare decoding does as much as a batch of the prepared set needs, on the same images."""
-    case = Case("1", "small", 2, 64, 128)
+    case = Case("1", "lite", 2, 64, 128)
     given = {}
     for name, opened in inputs.openers(case, tmp_path).items():
         with contextlib.closing(opened()) as batches:

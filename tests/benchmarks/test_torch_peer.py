@@ -165,7 +165,7 @@ def test_what_does_not_agree_is_not_timed():
 
 def test_a_single_cell_cannot_be_normalised():
     with pytest.raises(UserError, match="more than one cell at stride 128"):
-        next(comparison.step_rows(Case("1", "small", 1, 64, 128), 1, jax.devices()[0], "float32"))
+        next(comparison.step_rows(Case("1", "lite", 1, 64, 128), 1, jax.devices()[0], "float32"))
     comparison._check_normalisable(Case("2", "resnet6", 1, 64, 128))
 
 
@@ -203,7 +203,7 @@ def test_the_step_has_the_same_loss_and_gradient(quick_compile, phase):
 
 @pytest.mark.slow
 def test_the_rows(quick_compile):
-    cases = [dataclasses.replace(CASE, phase=phase, networks="small") for phase in ("1", "2")]
+    cases = [dataclasses.replace(CASE, phase=phase, networks="lite") for phase in ("1", "2")]
     with fresh_cache():
         device = jax.local_devices()[0]
         rows = list(comparison.mask_rows(CASE, 1, device))

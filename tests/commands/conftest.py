@@ -22,12 +22,10 @@ EIGEN_TEST_DRIVE = "2011_09_26_drive_0052"
 
 @pytest.fixture(scope="session")
 def toy():
-    """Arguments for the small networks at a size that a test can afford; what else a config says stays."""
+    """Arguments for a training at a size that a test can afford; what else a config says stays."""
     return (
         "--config.data.height=64",
         "--config.data.width=96",
-        "--config.model.depth=small",
-        "--config.model.pose=small",
         "--config.train.validation_batches=1",
     )
 
@@ -75,15 +73,15 @@ def tiny_kitti(tmp_path_factory, kitti_folder):
 @pytest.fixture(scope="session")
 def toy_flow(toy):
     """The same for phase 2."""
-    return (*toy, "--config.data.width=128", "--config.model.flow=small", "--config.train.batch_size=4")
+    return (*toy, "--config.data.width=128", "--config.train.batch_size=4")
 
 
 @pytest.fixture(scope="session")
 def trained(command, toy, tiny_kitti, tmp_path_factory):
-    """A run of two steps of the small config on the whole of tiny_kitti: its `workdir`, and what the command `said`."""
-    workdir = tmp_path_factory.mktemp("runs") / "small"
+    """A run of two steps of the demo's config on the whole of tiny_kitti: its `workdir`, and what the command `said`."""
+    workdir = tmp_path_factory.mktemp("runs") / "depthpose"
     arguments = (
-        "--config=configs/synthetic_depthpose.py",
+        "--config=configs/demo_depthpose.py",
         *toy,
         "--config.loss.scales=1",
         f"--config.data.root={tiny_kitti}",
@@ -104,7 +102,7 @@ def trained_flow(command, toy_flow, trained, tmp_path_factory):
     """A run of two steps of phase 2 taught by `trained`: its `workdir`, and what the command `said`."""
     workdir = tmp_path_factory.mktemp("runs") / "flow"
     arguments = (
-        "--config=configs/synthetic_flow.py",
+        "--config=configs/demo_flow.py",
         *toy_flow,
         f"--config.depthpose={trained.workdir}",
         f"--config.data.root={trained.root}",

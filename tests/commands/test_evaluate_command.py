@@ -128,7 +128,7 @@ def test_a_model_is_evaluated_in_place_of_a_run(command, tiny_kitti, tmp_path):
         (["--model=nowhere"], "--model is 'nowhere': expected a file .npz or a shipped model (driving)"),
         (["--model=nowhere.npz"], "model nowhere.npz does not exist"),
         (["--model=driving", "--config=configs/kitti_flow.py"], "leave --config out"),
-        (["--model=driving", "--config.model.depth=small"], "is not what driving was trained with ('lite')"),
+        (["--model=driving", "--config.model.depth=resnet6"], "is not what driving was trained with ('lite')"),
     ):
         said = command("evaluate", "--task=depth", *arguments, f"--workdir={tmp_path / 'none'}", data)
         assert said.status == 1 and message in said.err

@@ -127,11 +127,11 @@ def test_a_flag_file_is_read_as_the_command_line_is(command, tmp_path, lines, pa
 
 
 def test_overrides_of_a_flag_file_count(command, tmp_path):
-    (tmp_path / "flags").write_text("--config=configs/synthetic_depthpose.py\n--config.data.root=/nowhere\n")
+    (tmp_path / "flags").write_text("--config=configs/demo_depthpose.py\n--config.data.root=/nowhere\n")
     assert_one_sentence(command("train", f"--flagfile={tmp_path / 'flags'}"), r"no data at /nowhere \(from --config.data")
 
 
-@pytest.mark.parametrize("named", [["--config=synthetic_depthpose"], ["--config", "synthetic_depthpose"]])
+@pytest.mark.parametrize("named", [["--config=demo_depthpose"], ["--config", "demo_depthpose"]])
 def test_overrides_may_come_before_the_config(command, tmp_path, named):
     said = command("train", "--config.data.root=/nowhere", *named, f"--workdir={tmp_path}")
     assert_one_sentence(said, r"no data at /nowhere \(from --config.data.root")
@@ -224,15 +224,15 @@ def test_the_best_by_abs_rel_without_laser_scans(train_on, kitti):
 def test_going_on_with_other_networks(command, trained):
     said = command("train", *trained.arguments, "--config.model.depth=resnet6")
     assert_one_sentence(
-        said, r"holds a run with model.depth = 'small', but the config asks for 'resnet6'.*another --workdir"
+        said, r"holds a run with model.depth = 'lite', but the config asks for 'resnet6'.*another --workdir"
     )
 
 
 def test_evaluating_with_other_networks(command, trained):
     conflicting = command("evaluate", "--task=depth", "--config=configs/kitti_depthpose.py", f"--workdir={trained.workdir}")
-    assert_one_sentence(conflicting, r"model.depth = 'small', but the config asks for 'resnet6': use the run's own config")
+    assert_one_sentence(conflicting, r"model.depth = 'lite', but the config asks for 'resnet6': use the run's own config")
     overridden = command("evaluate", "--task=depth", "--config.model.depth=resnet6", f"--workdir={trained.workdir}")
-    assert_one_sentence(overridden, r"config.model.depth = 'resnet6' is not what .* was trained with \('small'\)")
+    assert_one_sentence(overridden, r"config.model.depth = 'resnet6' is not what .* was trained with \('lite'\)")
 
 
 def test_evaluating_without_test_data(command, trained, kitti):

@@ -71,8 +71,8 @@ def test_evaluation_prints_the_network_alone_first_and_then_rigid_and_composite(
 def test_the_task_flow_means_the_run_of_phase_2_unless_another_is_named(command):
     said = command("evaluate", "--task=flow")
     assert said.status == 1 and "no run in runs/kitti_flow: expected runs/kitti_flow/config.json" in said.err
-    said = command("evaluate", "--task=flow", "--config=configs/synthetic_depthpose.py:occ")
-    assert said.status == 1 and "no run in runs/synthetic_depthpose_occ: expected" in said.err
+    said = command("evaluate", "--task=flow", "--config=configs/demo_depthpose.py:occ")
+    assert said.status == 1 and "no run in runs/demo_depthpose_occ: expected" in said.err
 
 
 def test_depth_and_motion_of_a_run_of_phase_2_are_those_of_its_teachers(command, trained_flow):
@@ -105,7 +105,7 @@ def wrong(*more):
     [
         wrong("--config.depthpose=", "config.depthpose is empty: phase 2 is taught by"),
         wrong("--config.depthpose=nowhere", "config.depthpose is 'nowhere': expected the folder of a run of phase 1"),
-        wrong("--config.model.depth=resnet6", "has model.depth = 'small', but the config asks for 'resnet6': name"),
+        wrong("--config.model.depth=resnet6", "has model.depth = 'lite', but the config asks for 'resnet6': name"),
         wrong("--config.loss.normalize_all_disparities", "has loss.normalize_all_disparities = False, but"),
         wrong("--config.data.width=416", "config.data.width is 416: expected a multiple of 64"),
         wrong("--config.train.best_by=abs_rel", "best_by is 'abs_rel': expected one of photometric, latest, epe"),
@@ -152,5 +152,5 @@ def test_the_flow_network_of_the_shipped_model_trains_beside_its_depth_and_motio
     said = command("evaluate", "--task=flow", *run)
     assert said.status == 0, said.err
     assert "dopi_jax, flow network" in said.out and "dopi_jax, rigid flow" in said.out
-    said = command("train", "--config=configs/synthetic_flow.py", *run, "--config.depthpose=nowhere.npz")
+    said = command("train", "--config=configs/demo_flow.py", *run, "--config.depthpose=nowhere.npz")
     assert said.status == 1

@@ -22,12 +22,12 @@ HEIGHT, WIDTH = 60, 100
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Small untrained networks of both phases, as files."""
+    """Lite untrained networks of both phases, as files."""
     folder = tmp_path_factory.mktemp("models")
     for phase in ("depthpose", "flow"):
         config = Config(phase=phase)
         config.data.height, config.data.width = 64, 128
-        config.model.depth = config.model.pose = config.model.flow = "small"
+        config.model.depth = config.model.pose = config.model.flow = "lite"
         state = create_state(config)
         write_model(folder / f"{phase}.npz", config, network_variables(state.params, state.batch_stats), 3)
     return folder

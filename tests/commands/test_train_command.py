@@ -52,7 +52,7 @@ def test_a_config_trains(trained):
     assert "Traceback" not in trained.said.err
 
     stored = config_lib.from_json((trained.workdir / "config.json").read_text())
-    assert (stored.name, stored.data.height, stored.loss.scales) == ("synthetic_depthpose", 64, 1)
+    assert (stored.name, stored.data.height, stored.loss.scales) == ("demo_depthpose", 64, 1)
     assert list(metrics(trained.workdir, "train")) == [1, 2]
     validation = metrics(trained.workdir, "validation")
     assert list(validation) == [2]

@@ -36,7 +36,7 @@ def _leaves(tree):
 @pytest.fixture
 def arguments(toy):
     return (
-        "--config=configs/synthetic_depthpose.py",
+        "--config=configs/demo_depthpose.py",
         *toy,
         "--config.loss.scales=1",
         "--config.data.train=('kitti_odometry:03',)",
@@ -142,7 +142,7 @@ def test_own_footage_trains_after_a_report(command, toy, footage, tmp_path, conf
     )
     variant = "" if config == "video_depthpose" else ":basic"  # which needs no run of phase 1
     # The shipped weights are of other networks.
-    small = ("--config.model.flow=small", "--config.init_from=", "--config.loss.distillation=0")
+    small = ("--config.init_from=", "--config.loss.distillation=0")
     said = command("train", f"--config=configs/{config}.py{variant}", *arguments, *small)
     assert said.status == 0, said.err
     assert "garden: 40 frames of 320x180" in said.err and "guessed" in said.err

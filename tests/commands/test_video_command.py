@@ -21,9 +21,9 @@ HEIGHT, WIDTH = 64, 128
 def model(tmp_path_factory):
     config = Config()
     config.data.height, config.data.width = HEIGHT, WIDTH
-    config.model.depth = config.model.pose = "small"
+    config.model.depth = config.model.pose = "lite"
     state = create_state(config)
-    path = tmp_path_factory.mktemp("model") / "small.npz"
+    path = tmp_path_factory.mktemp("model") / "untrained.npz"
     write_model(path, config, network_variables(state.params, state.batch_stats), 3)
     return path
 
@@ -71,7 +71,7 @@ def test_it_trains_the_flow_network_where_asked(walk, tmp_path, capsys, monkeypa
     for phase in ("depthpose", "flow"):
         config = Config(phase=phase)
         config.data.height, config.data.width = HEIGHT, WIDTH
-        config.model.depth, config.model.pose, config.model.flow = "small", "small", "lite"
+        config.model.depth, config.model.pose, config.model.flow = "lite", "lite", "lite"
         state = create_state(config)
         variables |= network_variables(state.params, state.batch_stats)
     write_model(tmp_path / "flow.npz", config, variables, 3)

@@ -196,8 +196,8 @@ def test_a_damaged_config_is_written_again(weights, tmp_path, monkeypatch, conte
     (tmp_path / "config.json").write_text(content)
     # Of other networks the checkpoint's copy knows, too.
     other = Config()
-    other.model.depth = "small"
-    with pytest.raises(UserError, match=r"holds a run with model.depth = 'resnet6', but the config asks for 'small'"):
+    other.model.depth = "lite"
+    with pytest.raises(UserError, match=r"holds a run with model.depth = 'resnet6', but the config asks for 'lite'"):
         loop.train(other, tmp_path, weights.batches)
     train(config, tmp_path, weights.batches)
     assert (tmp_path / "config.json").read_text() == whole

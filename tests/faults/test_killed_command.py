@@ -38,7 +38,7 @@ def begin(kitti, monkeypatch):
     arguments = [f"--config.{name}={value}" for name, value in fields.items()]
 
     def start(workdir):
-        command = [sys.executable, "train.py", "--config=configs/synthetic_depthpose.py", *arguments]
+        command = [sys.executable, "train.py", "--config=configs/demo_depthpose.py", *arguments]
         return subprocess.Popen([*command, f"--workdir={workdir}"], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
 
     return start

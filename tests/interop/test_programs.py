@@ -16,10 +16,10 @@ SIZE = (64, 128)
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-def make(path, phase, kind, flow="small"):
+def make(path, phase, flow):
     config = Config(phase=phase)
     config.data.height, config.data.width = SIZE
-    config.model.depth = config.model.pose = kind
+    config.model.depth = config.model.pose = "lite"
     config.model.flow = flow
     config.flow_loss.shown_rigid = float(flow == "lite")
     config.prediction.mirrored_pass = True
@@ -32,9 +32,8 @@ def make(path, phase, kind, flow="small"):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    kinds = {"lite": "depthpose", "small": "flow"}
-    made = {phase: make(folder / f"{phase}.npz", phase, kind) for kind, phase in kinds.items()}
-    return made | {"lite flow": make(folder / "lite_flow.npz", "flow", "lite", "lite")}
+    kinds = {"depthpose": ("depthpose", "lite"), "flow": ("flow", "back2future"), "lite flow": ("flow", "lite")}
+    return {name: make(folder / f"{name}.npz", *kind) for name, kind in kinds.items()}
 
 
 def arguments(names, batch):

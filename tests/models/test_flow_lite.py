@@ -158,5 +158,5 @@ def test_upsampling_by_shares_starts_as_bilinear_and_follows_the_shares():
 def test_other_networks_take_no_rigid_flow():
     image = jnp.zeros((1, 64, 64, 3))
     for options in ({"returning": True}, {"rigid": jnp.zeros((1, 2, 64, 64, 2))}):
-        with pytest.raises(UserError, match="'small' takes no rigid flow and predicts none from its sources"):
-            jax.eval_shape(functools.partial(FlowNet("small").init, **options), jax.random.key(0), image, [image, image])
+        with pytest.raises(UserError, match="'back2future' takes no rigid flow and predicts none from its sources"):
+            jax.eval_shape(functools.partial(FlowNet().init, **options), jax.random.key(0), image, [image, image])

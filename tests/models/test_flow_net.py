@@ -9,7 +9,7 @@ import pytest
 
 from dopi_jax.errors import UserError
 from dopi_jax.models import FlowNet
-from dopi_jax.models.flow_pyramid import velocity_costs
+from dopi_jax.models.flow_back2future import velocity_costs
 
 # These tests run each program once or twice: compiling is what takes the time.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -24,6 +24,7 @@ def frames():
     return target, sources
 
 
+@functools.cache
 def shapes(net):
     x = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     return jax.eval_shape(net.init, jax.random.key(0), x, [x, x])
@@ -72,15 +73,9 @@ def test_parameter_counts_by_part():
     assert count(parts["level5"]["occlusion"]) == DECODER_PARAMETERS["level5"]
 
 
-def test_small_variant_has_under_a_million_parameters_all_shared():
-    assert count(shapes(FlowNet(variant="small"))) < 1_000_000
-    assert shapes(FlowNet(variant="small")) == shapes(FlowNet(variant="small", shared_pyramid=True))
-
-
-@pytest.mark.parametrize("variant", ["back2future", "small"])
 @pytest.mark.parametrize("height, width", [(256, 832), (64, 128)])
-def test_scales_halve(variant, height, width):
-    net = FlowNet(variant, occlusion_head=True)
+def test_scales_halve(height, width):
+    net = FlowNet(occlusion_head=True)
     x = jax.ShapeDtypeStruct((2, height, width, 3), jnp.float32)
     outputs = jax.eval_shape(functools.partial(net.apply, all_scales=True), shapes(net), x, [x, x])
     want = [(2, height // 2**scale, width // 2**scale, 2) for scale in range(6)]
@@ -88,7 +83,7 @@ def test_scales_halve(variant, height, width):
 
 
 def test_evaluation_gives_the_finest_scale_alone():
-    net = FlowNet("small")
+    net = FlowNet()
     finest, every = (apply(net, all_scales)(variables(net), *frames()) for all_scales in (False, True))
     for direction in (0, 1):
         assert len(finest[direction]) == 1 < len(every[direction])
@@ -97,7 +92,7 @@ def test_evaluation_gives_the_finest_scale_alone():
 
 
 def test_training_gives_all_scales_unless_asked_otherwise():
-    net = FlowNet("small")
+    net = FlowNet()
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     training_but_finest = {"train": True, "all_scales": False}
     for options, scales in (({}, 1), ({"train": True}, 6), ({"all_scales": True}, 6), (training_but_finest, 1)):
@@ -127,58 +122,29 @@ def test_constant_velocity_lights_the_same_channel_in_both_volumes():
         np.testing.assert_array_equal(best, (velocity[1] + 4) * 9 + velocity[0] + 4)
 
 
-def test_small_variant_is_shown_place_and_direction():
-    """Every kernel is zero but one path through the finest decoder, from one channel to u, that adds what it sees in cells.
-
-    A cell is 4 pixels; the three leaky layers let 0.2 ** 3 of what is negative through; a flow to the past is negated.
-    """
-    net = FlowNet("small")
-    grey = jnp.zeros((1, 64, 128, 3))
-
-    def corners(channel):
-        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes(net))
-        decoder = zeros["params"]["level2"]["decoder"]
-        decoder["conv1"]["kernel"][1, 1, channel, 0] = 1
-        for layer in ("conv2", "conv3", "output"):
-            decoder[layer]["kernel"][1, 1, 0, 0] = 1
-        forward, backward = (flows[0][0] for flows in apply(net)(zeros, grey, [grey, grey]))
-        assert not forward[..., 1].any() and not backward[..., 1].any()
-        return forward[::63, ::127, 0], backward[::63, ::127, 0]
-
-    x, y, direction = (corners(channel) for channel in (-3, -2, -1))
-    negative = -0.008 * 4
-    np.testing.assert_allclose(x[0], [[negative, 4], [negative, 4]], rtol=1e-5)
-    np.testing.assert_allclose(y[0], [[negative, negative], [4, 4]], rtol=1e-5)
-    np.testing.assert_allclose(direction[0], np.full((2, 2), 4.0), rtol=1e-5)
-    for forward, backward in (x, y):
-        np.testing.assert_array_equal(backward, -forward)
-    np.testing.assert_allclose(direction[1], np.full((2, 2), -negative), rtol=1e-5)
-
-
 def test_samples_of_a_batch_do_not_touch():
-    net = FlowNet("small", occlusion_head=True)
+    net = FlowNet(occlusion_head=True)
     target, sources = frames()
     before = apply(net)(variables(net), target, sources)
     after = apply(net)(variables(net), target.at[0].multiply(-1), [source.at[0].multiply(-0.5) for source in sources])
     for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_allclose(x[1], y[1], rtol=1e-5, atol=1e-6)
-        assert np.abs(x[0] - y[0]).max() > 1e-3
+        assert np.abs(x[0] - y[0]).max() > 1e-5  # untrained features of coarse levels are small
 
 
 def test_occlusion_head_adds_probabilities_and_leaves_flow_alone():
-    net = FlowNet("small", occlusion_head=True)
+    net = FlowNet(occlusion_head=True)
     forward, backward, occlusion = apply(net)(variables(net), *frames())
     for probabilities in occlusion:
         np.testing.assert_allclose(jnp.sum(probabilities, axis=-1), 1, rtol=1e-5)
         assert 0 <= probabilities.min() < 0.5 < probabilities.max() <= 1
     # A network without the head does not mind parameters that it has no use for.
-    without = apply(FlowNet("small"))(variables(net), *frames())
+    without = apply(FlowNet())(variables(net), *frames())
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3), (forward, backward), without)
 
 
-@pytest.mark.parametrize("variant", ["small", pytest.param("back2future", marks=pytest.mark.slow)])
-def test_gradients_are_finite_even_on_featureless_images(variant):
-    net = FlowNet(variant)
+def test_gradients_are_finite_even_on_featureless_images():
+    net = FlowNet()
 
     def loss(params, target, sources):
         forward, backward = net.apply(params, target, sources, all_scales=True)
@@ -193,17 +159,8 @@ def test_gradients_are_finite_even_on_featureless_images(variant):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(variables(net), black, [black, black])))
 
 
-def test_small_variant_starts_near_no_motion_with_zero_biases():
-    net = FlowNet("small")
-    key = jax.random.key(0, impl="rbg")  # compiles faster than the default generator
-    flows, initial = quick_jit(lambda key: net.init_with_output(key, *frames()))(key)
-    assert all(0 < np.abs(flow).mean() < 3 for (flow,) in flows)
-    biases = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(initial) if path[-1].key == "bias"]
-    assert len(biases) == 12 + 5 * 4 and not any(map(np.any, biases))
-
-
 def test_unknown_variant_is_named():
-    with pytest.raises(UserError, match="'pwc', expected one of: back2future, small"):
+    with pytest.raises(UserError, match="'pwc', expected one of: back2future, lite"):
         FlowNet("pwc")
 
 
@@ -217,14 +174,18 @@ def test_sizes_that_do_not_divide_are_told(height, width, example):
 def test_wrong_number_of_sources_is_told():
     target, sources = frames()
     with pytest.raises(UserError, match="1 source images, expected 2"):
-        FlowNet("small").apply(variables(FlowNet("small")), target, sources[:1])
+        FlowNet().apply(variables(FlowNet()), target, sources[:1])
 
 
 def test_biases_start_as_asked():
-    net = FlowNet("small", bias="uniform")
-    variables = jax.jit(net.init)(jax.random.key(0, impl="rbg"), *frames())
-    leaves = jax.tree_util.tree_leaves_with_path(variables)
-    biases = np.concatenate([leaf for path, leaf in leaves if path[-1].key == "bias"])
+    net = FlowNet(bias="uniform")
+
+    @quick_jit
+    def initial_biases(key):
+        leaves = jax.tree_util.tree_leaves_with_path(net.init(key, *frames()))
+        return [leaf for path, leaf in leaves if path[-1].key == "bias"]
+
+    biases = np.concatenate(initial_biases(jax.random.key(0, impl="rbg")))
     assert 0 <= biases.min() < 0.02 and 0.98 < biases.max() <= 1
     np.testing.assert_allclose(biases.mean(), 0.5, atol=0.05)
     with pytest.raises(UserError, match=r"bias is 'one', expected one of: zero, uniform"):

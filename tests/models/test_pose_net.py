@@ -9,15 +9,8 @@ import pytest
 
 from dopi_jax.errors import UserError
 from dopi_jax.models import PoseNet, cost_volume
-from dopi_jax.models.cost_volume import expected_displacement, mirrored_costs
-from dopi_jax.models.pose_small import (
-    FIRST_MOTION,
-    KEPT_CHANGE,
-    PATCH_STRIDE,
-    SCALES,
-    SEARCH_RADIUS,
-    normalised_patches,
-)
+from dopi_jax.models.cost_volume import expected_displacement, mirrored_costs, normalised
+from dopi_jax.models.pose_lite import SEARCH_RADIUS
 
 # These tests run each program once or twice: compiling is what takes the time.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -60,10 +53,6 @@ def test_parameter_counts_of_the_paper_network():
     assert count(shapes(PoseNet(num_refs=4))) == 2_188_536
 
 
-def test_small_variant_has_under_a_million_parameters():
-    assert count(shapes(PoseNet(variant="small"))) < 1_000_000
-
-
 @pytest.mark.parametrize("variant", PoseNet.VARIANTS)
 @pytest.mark.parametrize("num_refs", [1, 2, 4])
 def test_one_pose_a_source_at_any_size(variant, num_refs):
@@ -91,79 +80,10 @@ def test_paper_network_scales_its_mean_output_by_a_hundredth():
     np.testing.assert_allclose(poses, np.tile(0.01 * np.arange(12).reshape(1, 2, 6), (2, 1, 1)), rtol=1e-6)
 
 
-def without_mean_motion(tree):
-    return {"params": tree["params"] | {"mean_motion": np.zeros(6, np.float32)}}
-
-
-def test_small_variant_turns_the_motion_round_when_the_images_change_places():
-    net = PoseNet(1, "small")
-    first, second = frames(2)
-    apply = quick_jit(net.apply)
-    tree = without_mean_motion(variables(net))
-    there, back = apply(tree, first, [second]), apply(tree, second, [first])
-    np.testing.assert_allclose(there, -back, rtol=1e-3, atol=1e-6)
-    assert np.abs(there).max() > 1e-4
-    # Of two equal images nothing is read, whatever the parameters.
-    np.testing.assert_allclose(apply(tree, first, [first]), 0, atol=1e-6)
-
-
-def test_small_variant_turns_the_motion_to_the_other_side_in_a_mirror():
-    net = PoseNet(2, "small")
-    images = frames(3)
-    apply = quick_jit(net.apply)
-    tree = variables(net)
-    tree = {"params": tree["params"] | {"mean_motion": np.ones(6, np.float32)}}
-    poses = apply(tree, images[0], images[1:])
-    mirrored = apply(tree, images[0][:, :, ::-1], [x[:, :, ::-1] for x in images[1:]])
-    np.testing.assert_allclose(mirrored, poses * np.array([-1, 1, 1, 1, -1, -1]), rtol=1e-3, atol=1e-6)
-    assert np.abs(poses[..., [0, 4, 5]]).max() > 1e-4
-
-
 def test_costs_of_mirrored_images():
     target, source = (jax.random.normal(jax.random.key(n), (1, 5, 7, 4)) for n in (0, 1))
     expected = cost_volume(target[:, :, ::-1], source[:, :, ::-1], 2)
     np.testing.assert_allclose(mirrored_costs(cost_volume(target, source, 2)), expected, atol=1e-6)
-
-
-def test_small_variant_keeps_a_part_of_what_changes_between_the_sources():
-    net = PoseNet(2, "small")
-    target, before, after = frames(3)
-    apply = quick_jit(net.apply)
-    tree = without_mean_motion(variables(net))
-    to_before, to_after = np.moveaxis(np.asarray(apply(tree, target, [before, after])), 1, 0)
-    alone = [np.asarray(apply(tree, target, [source, source]))[:, 1] for source in (before, after)]
-    # With twice the same image the two velocities are opposite, their mean is zero and all is change.
-    read_before, read_after = (motion / KEPT_CHANGE for motion in alone)
-    np.testing.assert_allclose(to_after - to_before, read_after - read_before, rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(to_after + to_before, KEPT_CHANGE * (read_after + read_before), rtol=1e-3, atol=1e-6)
-
-
-def test_small_variant_treats_every_source_alike_but_for_the_mean_motion():
-    net = PoseNet(2, "small")
-    target, before, after = frames(3)
-    apply = quick_jit(net.apply)
-    tree = without_mean_motion(variables(net))
-    poses = apply(tree, target, [before, after])
-    swapped = apply(tree, target, [after, before])
-    np.testing.assert_allclose(poses, swapped[:, ::-1], rtol=1e-4, atol=1e-6)
-    assert np.abs(poses - swapped).max() > 1e-4
-    # The mean motion is reversed for the frame before, doubled two frames away, and goes to no side.
-    motion = variables(net)["params"]["mean_motion"] * np.array(SCALES) * np.array([0, 1, 1, 1, 0, 0])
-    np.testing.assert_allclose(apply(variables(net), target, [before, after]) - poses, [[-motion, motion]] * 2, atol=1e-6)
-    net = PoseNet(4, "small")
-    far = net.apply(variables(net), target, [before, after] * 2) - net.apply(
-        without_mean_motion(variables(net)), target, [before, after] * 2
-    )
-    np.testing.assert_allclose(far[0], np.outer([-2, -1, 1, 2], motion), atol=1e-6)
-
-
-def test_small_variant_starts_near_its_first_motion():
-    net = PoseNet(2, "small")
-    target, *sources = frames(3)
-    key = jax.random.key(0, impl="rbg")  # compiles faster than the default generator
-    poses, _ = quick_jit(lambda key: net.init_with_output(key, target, sources))(key)
-    ahead = np.array(FIRST_MOTION)
-    assert 0 < np.abs(poses - np.stack([-ahead, ahead])).max() < 0.02
 
 
 def test_lite_variant_starts_near_no_motion_and_turns_it_round():
@@ -182,19 +102,12 @@ def test_lite_variant_starts_near_no_motion_and_turns_it_round():
 
 def test_displacement_of_a_shifted_image_is_read_off_its_cost_volume():
     """The source shows everything two cells further right and one up."""
-    image = np.random.default_rng(0).uniform(-1, 1, (1, 16, 26, 3)).repeat(PATCH_STRIDE, 1).repeat(PATCH_STRIDE, 2)
-    source = np.roll(image, (-PATCH_STRIDE, 2 * PATCH_STRIDE), axis=(1, 2))
-    costs = cost_volume(normalised_patches(image), normalised_patches(source), SEARCH_RADIUS)
+    features = np.random.default_rng(0).standard_normal((1, 16, 26, 25)).astype(np.float32)
+    source = np.roll(features, (-1, 2), axis=(1, 2))
+    costs = cost_volume(normalised(features), normalised(source), SEARCH_RADIUS)
     displacement = SEARCH_RADIUS * expected_displacement(costs, 50.0, SEARCH_RADIUS)
     np.testing.assert_allclose(displacement[0, 5:-5, 6:-6, 0], 2, atol=0.05)
     np.testing.assert_allclose(displacement[0, 5:-5, 6:-6, 1], -1, atol=0.05)
-
-
-def test_patches_ignore_brightness_and_contrast():
-    cells = np.random.default_rng(0).uniform(-0.4, 0.4, (1, 8, 12, 3)).astype(np.float32)
-    image = cells.repeat(PATCH_STRIDE, 1).repeat(PATCH_STRIDE, 2)
-    np.testing.assert_allclose(normalised_patches(image), normalised_patches(0.3 + 2 * image), atol=0.05)
-    np.testing.assert_allclose(normalised_patches(jnp.full((1, 32, 48, 3), 0.7)), 0, atol=1e-3)
 
 
 @pytest.mark.parametrize("variant", PoseNet.VARIANTS)
@@ -217,7 +130,7 @@ def test_gradients_are_finite_even_on_featureless_images(variant):
 
 
 def test_unknown_variant_is_named():
-    with pytest.raises(UserError, match="'b7', expected one of: b6, small, lite"):
+    with pytest.raises(UserError, match="'b7', expected one of: b6, lite"):
         PoseNet(variant="b7")
 
 

@@ -1,4 +1,4 @@
-"""Two things to train: a weight vector, which compiles at once, and the small networks on waves."""
+"""Two things to train: a weight vector, which compiles at once, and the lite networks on waves."""
 
 from types import SimpleNamespace
 
@@ -75,7 +75,7 @@ def state_at(weights):
 @pytest.fixture
 def small_config():
     config = Config()
-    config.model.depth = config.model.pose = "small"
+    config.model.depth = config.model.pose = "lite"
     config.data.height, config.data.width = HEIGHT, WIDTH
     config.data.augment = False
     config.train.steps = 2  # the same in all tests, for the schedule of the rate is part of the program

@@ -116,7 +116,7 @@ def test_check_same_run_names_the_field(small_config, tmp_path):
     small_config.optimizer.learning_rate = 1.0  # may change within a run
     check_same_run(tmp_path, small_config)
     small_config.model.pose = "b6"
-    with pytest.raises(UserError, match=r"model.pose = 'small', but the config asks for 'b6'"):
+    with pytest.raises(UserError, match=r"model.pose = 'lite', but the config asks for 'b6'"):
         check_same_run(tmp_path, small_config)
 
 
@@ -148,5 +148,5 @@ def test_variables_of_a_run(small_config, tmp_path):
         jax.tree.map(np.testing.assert_array_equal, variables, expected)
 
     small_config.model.depth = "resnet6"
-    with pytest.raises(UserError, match=r"model.depth = 'small', but the config asks for 'resnet6'"):
+    with pytest.raises(UserError, match=r"model.depth = 'lite', but the config asks for 'resnet6'"):
         restore_variables(tmp_path, small_config)

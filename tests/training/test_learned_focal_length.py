@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 @pytest.fixture
 def learned_config(small_config):
     small_config.data.intrinsics = "learned"
-    small_config.model.flow = "small"
+    small_config.model.flow = "lite"
     return small_config
 
 

@@ -234,8 +234,8 @@ def test_another_networks_run_is_left_alone(weights, tmp_path):
     config = schedule(steps=1)
     train(config, tmp_path, weights.batches)
     before = (tmp_path / "config.json").read_text()
-    config.model.depth = "small"
-    with pytest.raises(UserError, match=r"holds a run with model.depth = 'resnet6', but the config asks for 'small'"):
+    config.model.depth = "lite"
+    with pytest.raises(UserError, match=r"holds a run with model.depth = 'resnet6', but the config asks for 'lite'"):
         train(config, tmp_path, weights.batches)
     assert (tmp_path / "config.json").read_text() == before
 

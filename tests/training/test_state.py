@@ -29,9 +29,9 @@ def test_the_seed_decides_the_first_state(small_config):
 
 
 def test_networks_are_those_of_the_config():
-    networks = build_networks(ModelConfig(depth="resnet_s6", pose="small"), axis_name="devices")
+    networks = build_networks(ModelConfig(depth="resnet_s6", pose="lite"), axis_name="devices")
     assert (networks.depth.variant, networks.depth.axis_name) == ("resnet_s6", "devices")
-    assert (networks.pose.variant, networks.pose.num_refs) == ("small", 2)
+    assert (networks.pose.variant, networks.pose.num_refs) == ("lite", 2)
 
 
 def updates(config, steps):
@@ -113,7 +113,7 @@ def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
 @pytest.fixture
 def flow_config(small_config):
     small_config.phase = "flow"
-    small_config.model.flow = "small"
+    small_config.model.flow = "lite"
     small_config.data.height, small_config.data.width = 64, 128
     return small_config
 
