@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import NoReturn
 
-_SMALLER = "choose smaller images or fewer of them at a time; in training config.train.accumulate does a batch in parts"
+_SMALLER = "choose smaller images or fewer at a time; in training config.train.accumulate or rematerialise needs less memory"
 
 
 class UserError(Exception):

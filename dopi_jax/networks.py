@@ -65,9 +65,9 @@ def predict_disparity(net: DepthNet, variables: Any, images: chex.Array, mirrore
       [B, H, W].
     """
     if not mirrored:
-        return net.apply(variables, images)[0][..., 0]
+        return net.apply(variables, images)[0]
     both = jnp.concatenate([images, images[:, :, ::-1]])  # in one batch, so that the network is compiled once
-    disparity, of_mirror_image = jnp.split(net.apply(variables, both)[0][..., 0], 2)
+    disparity, of_mirror_image = jnp.split(net.apply(variables, both)[0], 2)
     return (disparity + of_mirror_image[:, :, ::-1]) / 2
 
 

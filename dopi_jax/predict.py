@@ -53,7 +53,7 @@ def make_predict_poses(config: Config):
         depth, K = None, learned_intrinsics(variables, K)
         if config.model.pose_refinements or matches is not None:
             if disparity is None:
-                disparity = networks.depth.apply(variables["depth"], target)[0][..., 0]
+                disparity = networks.depth.apply(variables["depth"], target)[0]
                 if config.loss.normalize_all_disparities:
                     disparity = losses.max_normalized_disparity(disparity)
             depth = 1 / disparity

@@ -47,7 +47,7 @@ def unsplice(maps: chex.Array, cut: chex.Array) -> chex.Array:
     """Undoes `splice`.
 
     Args:
-      maps: [B, H, W, C] of spliced images, or of smaller ones.
+      maps: [B, H, W] or [B, H, W, C] of spliced images, or of smaller ones.
       cut: First column of the right part, in pixels of the maps.
 
     Returns:
@@ -60,4 +60,4 @@ def unsplice(maps: chex.Array, cut: chex.Array) -> chex.Array:
 def _is_right_part(maps: chex.Array, cut: chex.Array) -> chex.Array:
     """Which columns of spliced maps hold a right part, to be broadcast."""
     width = maps.shape[2]
-    return (jnp.arange(width) < width - cut)[:, None]
+    return (jnp.arange(width) < width - cut).reshape(-1, *[1] * (maps.ndim - 3))

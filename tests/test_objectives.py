@@ -201,7 +201,7 @@ def test_several_scales_add_up_each_with_images_and_intrinsics_of_its_size(netwo
         sources = batch["sources"]
 
         def disparities(images):
-            return depth_net.apply({"params": params["depth"]}, images, train=True)[1][..., 0]
+            return depth_net.apply({"params": params["depth"]}, images, train=True)[1]
 
         of_sources = disparities(sources.reshape(4, 32, 64, 3)).reshape(2, 2, 16, 32)
         vectors = pose_net.apply({"params": params["pose"]}, batch["target"], [sources[:, 0], sources[:, 1]])
@@ -236,7 +236,7 @@ def test_at_full_size_every_scale_is_compared_with_the_images_as_they_are(networ
     def second_scale():
         def disparities(images):
             coarse = depth_net.apply({"params": params["depth"]}, images, train=True)[1]
-            return jax.image.resize(coarse, (*images.shape[:3], 1), "bilinear")[..., 0]
+            return jax.image.resize(coarse, images.shape[:3], "bilinear")
 
         sources = batch["sources"]
         of_sources = disparities(sources.reshape(4, 32, 64, 3)).reshape(2, 2, 32, 64)
@@ -283,7 +283,7 @@ class PointwiseDepth:
     """Stands for a depth network: says of every pixel what depends on that pixel alone, at two scales."""
 
     def apply(self, _variables, images, *, train, mutable):
-        finest = 0.3 + 0.1 * jnp.mean(images, axis=-1, keepdims=True)
+        finest = 0.3 + 0.1 * jnp.mean(images, axis=-1)
         return [finest, finest[:, ::2, ::2]], {"batch_stats": {}}
 
 

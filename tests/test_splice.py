@@ -17,6 +17,7 @@ def test_it_can_be_undone_at_every_scale(cut):
     for factor in (1, 2, 16):
         spliced = splice(images, cut)[:, ::factor, ::factor]
         np.testing.assert_array_equal(unsplice(spliced, cut // factor), images[:, ::factor, ::factor])
+        np.testing.assert_array_equal(unsplice(spliced[..., 0], cut // factor), images[:, ::factor, ::factor, 0])
     assert jnp.array_equal(splice(images, cut), images) == (cut == 0)
 
 

@@ -194,6 +194,8 @@ class TrainConfig:
     # parts of a device's share of a batch that are done one after the other, for less memory; batch normalisation sees each
     # part by itself
     accumulate: int = number(1, "[1, 65536]")
+    # whether the backward pass computes again all but the results of convolutions, for less memory on a GPU
+    rematerialise: bool = False
     seed: int = number(0, "[0, 4294967295]")  # of 32 bits, which is what JAX makes keys of
     # of the mean of the parameters over about 1 / (1 - average) steps, which is what is evaluated; 0: the last ones are
     average: float = number(0.0, "[0, 1)")

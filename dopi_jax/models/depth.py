@@ -52,9 +52,9 @@ class DepthNet(nn.Module):
           all_scales: whether to return all scales or the finest alone; by default as `train` says.
 
         Returns:
-          Disparities in (0.01, 10.01), finest first: [B, H, W, 1], then [B, ceil(H / 2), ceil(W / 2), 1] and so on;
+          Disparities in (0.01, 10.01), finest first: [B, H, W], then [B, ceil(H / 2), ceil(W / 2)] and so on;
           six in all for the residual networks, five for "lite".
         """
-        disparities = self.network(images, train)
+        disparities = [disparity[..., 0] for disparity in self.network(images, train)]
         # Under jit the compiler drops the heads whose output is not returned.
         return disparities if (train if all_scales is None else all_scales) else disparities[:1]

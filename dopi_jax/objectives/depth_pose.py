@@ -174,7 +174,7 @@ def depth_pose_objective(
             frozen, seen_sources.reshape(-1, *target.shape[1:]), train=True, mutable=["batch_stats"]
         )
 
-    finest_disparity = disparities[0][..., 0]
+    finest_disparity = disparities[0]
     if config.normalize_all_disparities:
         finest_disparity = losses.max_normalized_disparity(finest_disparity)
     poses = predict_motion(
@@ -221,7 +221,7 @@ def depth_pose_objective(
         if of_sources is not None:
             of_sources = of_sources.reshape(*sources.shape[:2], *disparity.shape[1:3])
         loss, diagnostics = jax.vmap(lambda *sample, c=of_scale: depth_pose_loss(*sample, c))(
-            disparity[..., 0],
+            disparity,
             of_sources,
             poses,
             mean_pool(target, factor),

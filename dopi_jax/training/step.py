@@ -29,6 +29,8 @@ def train_step(config: Config) -> Callable[[TrainState, dict[str, jax.Array]], t
       (state, batch) -> (state, metrics); the batch has `frames`, `intrinsics` and `index`, as `network_batch` takes it.
     """
     objective = {"depthpose": _depth_pose_objective, "flow": _flow_objective}[config.phase](config)
+    if config.train.rematerialise:
+        objective = rematerialised(objective)
     optimizer = build_optimizer(config.optimizer, config.train.steps, config.trains_camera)
 
     def gradient_of_part(state: TrainState, batch_stats: Any, batch: dict[str, jax.Array]):
@@ -99,6 +101,22 @@ def mean_over_parts(of_part: Callable[[Any, Any], tuple[Any, Any]], carried: Any
     zeros = jax.tree.map(lambda value: jnp.zeros(value.shape, value.dtype), values)
     (sums, carried), _ = jax.lax.scan(add, (zeros, carried), of_batch)
     return jax.tree.map(lambda value: value / parts, sums), carried
+
+
+def rematerialised(objective: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the same function, of which the backward pass keeps the results of convolutions and products alone.
+
+    The rest (activations, normalisation, enlarged features, warped images, windows of SSIM) is computed a second time. XLA's
+    CPU compiler undoes it.
+
+    Args:
+      objective: Any function that JAX differentiates.
+    """
+
+    def is_kept(primitive: jax.extend.core.Primitive, *_: Any, **__: Any) -> bool:
+        return primitive.name in ("conv_general_dilated", "dot_general")
+
+    return jax.checkpoint(objective, policy=is_kept)
 
 
 def length(gradient: Any) -> jax.Array:

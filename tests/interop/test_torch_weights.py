@@ -83,7 +83,7 @@ def test_outputs_equal_the_pytorch_networks(reference):
             disparities = quick_jit(functools.partial(net.apply, all_scales=True))(variables, image(recorded["target"]))
             assert len(disparities) == 6
             for scale, disparity in enumerate(disparities, 1):
-                assert relative_error(disparity, recorded[f"disp{scale}"]) < 1e-4
+                assert relative_error(disparity[..., None], recorded[f"disp{scale}"]) < 1e-4
             continue
         target, previous, following = (image(recorded[name]) for name in ("target", "previous", "next"))
         if kind == "pose":

@@ -80,7 +80,7 @@ def test_scales_halve_rounding_up(variant, scales, height, width):
     net = DepthNet(variant)
     apply = functools.partial(net.apply, mutable=["batch_stats"], train=True)
     disparities, _ = jax.eval_shape(apply, shapes(variant), jnp.zeros((2, height, width, 3)))
-    want = [(2, -(-height // 2**i), -(-width // 2**i), 1) for i in range(scales)]
+    want = [(2, -(-height // 2**i), -(-width // 2**i)) for i in range(scales)]
     assert [d.shape for d in disparities] == want
 
 
