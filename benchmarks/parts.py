@@ -23,7 +23,7 @@ from dopi_jax.training.step import cast_kernels
 Part = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function, and the arguments to compile it for."""
 
-_FLOW_SCALES = 6
+_FLOW_SCALES = {"back2future": 6, "lite": 3}
 
 
 def parts(case: Case) -> dict[str, Part]:
@@ -110,7 +110,7 @@ def _phase_1(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
 
 
 def _phase_2(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Part]:
-    networks = build_networks(config.model)
+    networks, scales = build_networks(config.model), _FLOW_SCALES[config.model.flow]
 
     def forward(params: Any, frozen: Any, target: Any, sources: Any) -> tuple[Any, Any]:
         params, frozen = cast_kernels(config.train.precision, (params, frozen))
@@ -134,7 +134,7 @@ def _phase_2(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
         return _sum_of_means(flows), taught
 
     def masks(disparity: Any, source_disparities: Any, poses: Any, K: Any) -> Any:
-        return jax.vmap(lambda *views: rigid_views(*views, _FLOW_SCALES, config.flow_loss))(
+        return jax.vmap(lambda *views: rigid_views(*views, scales, config.flow_loss))(
             disparity, source_disparities, poses, K
         )
 
@@ -151,8 +151,8 @@ def _phase_2(config: Config, state: Any, batch: Any, scene: Any) -> dict[str, Pa
         of_batch = jax.vmap(jax.vmap(of_source, (0, 0, None, 0)))
         return sum(jnp.sum(of_batch(*scale)) for scale in zip(flows, warped, targets, masks, strict=True))
 
-    targets = [mean_pool(batch["target"], 2**scale) for scale in range(_FLOW_SCALES)]
-    sources = [mean_pool(batch["sources"], 2**scale) for scale in range(_FLOW_SCALES)]
+    targets = [mean_pool(batch["target"], 2**scale) for scale in range(scales)]
+    sources = [mean_pool(batch["sources"], 2**scale) for scale in range(scales)]
     # Of a pixel and a half: no position lies on a pixel.
     flows = [jnp.full((*of_scale.shape[:-1], 2), 1.5) for of_scale in sources]
     every_pixel = [_every_pixel(of_scale.shape[:-1]) for of_scale in sources]

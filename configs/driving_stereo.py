@@ -32,7 +32,7 @@ def get_config(variant: str = "") -> Config:
     )
     config.data.colour_jitter, config.data.strong_augment = 0.0, True
     config.loss.motion_stereo = 1.0
-    config.loss.reconstruction = config.loss.smoothness = config.loss.consistency = config.loss.vehicle_motion = 0.0
+    config.loss.reconstruction = config.loss.smoothness = config.loss.consistency = 0.0
     config.loss.matched_motion = config.loss.matched_depth = 0.0
     config.loss.occlusion = False
     config.loss.scales = 1

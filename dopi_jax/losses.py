@@ -1,15 +1,14 @@
 """The terms of the objectives: photometric error, masks from error, smoothness. Unbatched, images in [-1, 1]."""
 
-import math
 from typing import Literal
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dopi_jax import geometry
 from dopi_jax.errors import UserError
+from dopi_jax.gaussian_window import SIZE, blurred
 
 Penalty = Literal["charbonnier", "power"]
 
@@ -18,10 +17,6 @@ _POWER = 0.4
 _C1 = 0.01**2
 _C2 = 0.03**2
 _PLAIN = 0.1  # standard deviation of an image in [-1, 1] over a window: below it matching tells little
-_STANDING = 0.01  # of the unit of depth: a camera that moves less stands, and its direction means nothing
-_WINDOW_SIZE = 13
-_WINDOW_SIGMA = 1.5
-_BLOCK = 64  # rows or columns that are blurred by one product
 
 
 def robust_penalty(difference: chex.Array, penalty: Penalty = "charbonnier") -> chex.Array:
@@ -59,8 +54,8 @@ def ssim(a: chex.Array, b: chex.Array) -> chex.Array:
     chex.assert_rank([a, b], 3)
     chex.assert_equal_shape([a, b])
     # What is of one image is blurred by itself, so that under vmap what does not vary (the target) is blurred once.
-    mean_a, square_a = _blurred(a, a * a)
-    mean_b, square_b, product = _blurred(b, b * b, a * b)
+    mean_a, square_a = blurred(a, a * a)
+    mean_b, square_b, product = blurred(b, b * b, a * b)
     of_means, of_a, of_b = mean_a * mean_b, mean_a * mean_a, mean_b * mean_b
     covariance = product - of_means
     variances = (square_a - of_a) + (square_b - of_b)
@@ -186,26 +181,6 @@ def mean_normalized_disparity(disparity: chex.Array) -> chex.Array:
     return disparity / jnp.mean(disparity)
 
 
-def unlike_a_vehicle(source_from_target: chex.Array) -> chex.Array:
-    """Returns a penalty on motion unusual for a car: sideways and upwards, and changes of speed from frame to frame.
-
-    What images show of it is hard to tell from turning and from errors of depth; for footage from a car it may be held back.
-
-    Args:
-      source_from_target: Poses [2, 4, 4] to t-1 and t+1.
-
-    Returns:
-      Scalar: the mean over both of squared sideways and upward motion, plus that of the deviation from their mean speed,
-      relative to the squared length of the mean motion. That length gets no gradient.
-    """
-    to_previous, to_next = source_from_target[:, :3, 3]
-    steady = (to_next - to_previous) / 2
-    change = (to_next + to_previous) / 2
-    length = jax.lax.stop_gradient(jnp.sum(steady**2))
-    sideways = (jnp.sum(to_previous[:2] ** 2) + jnp.sum(to_next[:2] ** 2)) / 2
-    return (sideways + jnp.sum(change**2)) / (length + _STANDING**2)
-
-
 def departure_where_plain(disparity: chex.Array, known: chex.Array, image: chex.Array) -> chex.Array:
     """Returns the distance of disparity from a known one where the image has too little texture for a photometric error.
 
@@ -218,9 +193,9 @@ def departure_where_plain(disparity: chex.Array, known: chex.Array, image: chex.
       Scalar: the mean of w |log disparity - log known|, less the mean of that difference under w, where
       w = exp(-v / (2 0.1^2)) for an image of variance v over SSIM's window, the border continued.
     """
-    radius = _WINDOW_SIZE // 2
+    radius = SIZE // 2
     padded = jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge")
-    mean, of_squares = _blurred(padded, padded * padded)
+    mean, of_squares = blurred(padded, padded * padded)
     variance = jnp.mean(of_squares - mean**2, axis=-1)[radius:-radius, radius:-radius]
     plain = jnp.exp(-variance / (2 * _PLAIN**2))
     departure = jnp.log(disparity) - jnp.log(known)
@@ -267,43 +242,3 @@ def distance_from_matches(flow: chex.Array, matches: chex.Array) -> chex.Array:
 def _as_mask(mask: chex.Array) -> chex.Array:
     """Returns a mask as boolean, without gradient: picture files have it as 0 and 255."""
     return jax.lax.stop_gradient(jnp.asarray(mask)).astype(bool)
-
-
-def _blurred(*images: chex.Array) -> list[chex.Array]:
-    """Returns images [H, W, C] under the Gaussian window, blurred as one of more channels."""
-    return jnp.split(_blur(jnp.concatenate(images, axis=-1)), len(images), axis=-1)
-
-
-def _blur(image: chex.Array) -> chex.Array:
-    """Returns an image [H, W, C] under the Gaussian window, with zeros beyond the border.
-
-    Products of blocks with a banded matrix: on a CPU twice as fast as products of the whole image, which again are 3 times
-    as fast as shifted sums and 5 to 10 times as fast as a depthwise convolution, the gradient included.
-    """
-    return _blurred_downwards(_blurred_downwards(image).swapaxes(0, 1)).swapaxes(0, 1)
-
-
-def _blurred_downwards(image: chex.Array) -> chex.Array:
-    height, radius = len(image), _WINDOW_SIZE // 2
-    block = min(_BLOCK, height)
-    starts = range(0, height, block)
-    padded = jnp.pad(image, ((radius, radius + len(starts) * block - height), (0, 0), (0, 0)))
-    if len(starts) == 1:
-        blocks = padded[None]
-    else:  # each with the rows after it that its window reaches
-        blocks = padded[: len(starts) * block].reshape(len(starts), block, *image.shape[1:])
-        after = jnp.concatenate([blocks[1:, : 2 * radius], padded[None, len(starts) * block :]])
-        blocks = jnp.concatenate([blocks, after], axis=1)
-    # E[x^2] - E[x]^2 cancels, hence full float32.
-    blurred = jnp.einsum("bi,niwc->nbwc", _gaussian_band(block), blocks, precision="highest")
-    return blurred.reshape(-1, *image.shape[1:])[:height]
-
-
-def _gaussian_band(block: int) -> np.ndarray:
-    """Returns the [block, block + 12] matrix whose row i holds the window from column i on."""
-    radius = _WINDOW_SIZE // 2
-    taps = np.array([math.exp(-0.5 * (k / _WINDOW_SIGMA) ** 2) for k in range(-radius, radius + 1)])
-    band = np.zeros((block, block + 2 * radius), np.float32)
-    for row in range(block):
-        band[row, row : row + _WINDOW_SIZE] = taps / taps.sum()
-    return band

@@ -127,6 +127,7 @@ def test_jitter_changes_all_frames_alike_and_only_every_second_sample():
     assert 0.7 <= factors.min() < 0.75 and 1.25 < factors.max() <= 1.3
 
 
+@pytest.mark.slow
 def test_the_networks_see_other_colours_than_the_losses_compare():
     frames = np.random.default_rng(0).integers(0, 256, (4, 3, *SIZE, 3), dtype=np.uint8)
     batch = {"frames": frames, "intrinsics": np.stack([K] * 4), "index": np.arange(4, dtype=np.uint32)}

@@ -239,6 +239,7 @@ def test_json_brings_back_the_same_config(variant):
 
 def test_json_of_an_older_version_gets_defaults_for_what_it_lacks():
     assert from_json('{"train": {"steps": 5}}') == changed(train__steps=5)
+    assert from_json('{"loss": {"vehicle_motion": 5.0}}') == Config()  # of an earlier version
 
 
 @pytest.mark.parametrize(

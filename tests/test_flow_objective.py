@@ -219,6 +219,7 @@ def test_objective_of_the_network(network_and_batch):
     assert diagnostics["consistency"] > 0
 
 
+@pytest.mark.slow
 def test_the_objective_adds_up_six_scales_and_gives_each_source_its_own_flow(network_and_batch):
     net, params, batch, snippet_geometry = network_and_batch
     config = FlowLossConfig(consistency_ltm="photometric")
@@ -240,6 +241,7 @@ def test_the_objective_adds_up_six_scales_and_gives_each_source_its_own_flow(net
     np.testing.assert_allclose(objective(params), by_hand(params), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_finest_only_leaves_the_coarser_scales_their_reconstruction(network_and_batch):
     net, params, batch, snippet_geometry = network_and_batch
 
@@ -290,6 +292,7 @@ def lite_objective(lite_network_and_batch, **choices):
     return value_and_gradient(params, batch, snippet_geometry)
 
 
+@pytest.mark.slow
 def test_the_modern_terms_add_up_and_train_the_network(lite_network_and_batch):
     weights = {"smoothness": 0.4, "consistency": 0.1, "students": 0.3, "matched_flow": 0.1}
     (loss, diagnostics), gradient = lite_objective(

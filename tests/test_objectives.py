@@ -187,6 +187,7 @@ def test_running_statistics_follow_the_target_alone(networks_and_batch):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), stats["depth"], alone["batch_stats"])
 
 
+@pytest.mark.slow
 def test_several_scales_add_up_each_with_images_and_intrinsics_of_its_size(networks_and_batch):
     depth_net, pose_net, params, stats, batch = networks_and_batch
 
@@ -222,6 +223,7 @@ def test_mean_pool_worked_example():
     np.testing.assert_array_equal(mean_pool(image, 2)[0, ..., 0], [[4.0, 2.0]])
 
 
+@pytest.mark.slow
 def test_at_full_size_every_scale_is_compared_with_the_images_as_they_are(networks_and_batch):
     depth_net, pose_net, params, stats, batch = networks_and_batch
 
@@ -250,6 +252,7 @@ def test_at_full_size_every_scale_is_compared_with_the_images_as_they_are(networ
     np.testing.assert_allclose(objective(2) - objective(1), second_scale(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_networks_see_what_the_batch_has_for_them(networks_and_batch):
     depth_net, pose_net, params, stats, batch = networks_and_batch
 
@@ -308,21 +311,6 @@ def test_what_is_said_of_spliced_images_comes_back_to_its_place(networks_and_bat
     np.testing.assert_allclose(objective(batch | {"cut": 32}), objective(batch), rtol=1e-5)
 
 
-def test_what_a_vehicle_hardly_does_costs_where_it_has_a_weight(networks_and_batch):
-    depth_net, pose_net, params, stats, batch = networks_and_batch
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def objective(weight):
-        config = LossConfig(occlusion=False, vehicle_motion=weight)
-        loss, (_, diagnostics) = depth_pose_objective(
-            params, stats, batch, depth_net=depth_net, pose_net=pose_net, rotation="euler", config=config
-        )
-        return loss, diagnostics
-
-    (without, _), (loss, diagnostics) = objective(0.0), objective(2.0)
-    np.testing.assert_allclose(loss - without, 2 * diagnostics["unlike_a_vehicle"], rtol=1e-4)
-
-
 def test_depth_is_held_near_what_is_known_where_that_has_a_weight(networks_and_batch):
     depth_net, pose_net, params, stats, batch = networks_and_batch
     batch = batch | {"target": 0.05 * batch["target"]}  # plain
@@ -370,6 +358,7 @@ def test_motion_stereo_teaches_depth_alone(networks_and_batch):
     assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(slope["pose"]))
 
 
+@pytest.mark.slow
 def test_motion_and_depth_follow_matches_where_they_have_a_weight(networks_and_batch):
     depth_net, pose_net, params, stats, batch = networks_and_batch
     motion = geometry.pose_from_vector(jnp.array([0.0, 0.0, -0.4, 0.0, 0.02, 0.0]))

@@ -129,6 +129,7 @@ def test_flows_are_in_the_order_of_the_sources(config, flow_variables, batch):
     np.testing.assert_allclose(flows[:, 1], forward, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["full", "basic"])
 def test_a_view_shows_what_the_objective_of_flow_sees(variant, config, flow_variables, batch):
     config = apply_flow_variant(copy.deepcopy(config), variant)

@@ -127,6 +127,7 @@ def test_a_stream_checks_its_frames(model, frames):
         next(model.stream([frames[0] / 255], K))
 
 
+@pytest.mark.slow
 def test_flow_is_streamed_both_ways(frames):
     flow_model = Model(*make("flow"), 0)
     video = np.concatenate([frames] * 4)[:19].repeat(2, axis=1)
@@ -162,6 +163,7 @@ def test_one_frame_has_depth_alone_and_two_have_motion(model, frames):
     np.testing.assert_allclose(two.poses[1], model(frames[:3], K).poses[1], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_flow_goes_to_the_next_frame_and_back(frames):
     config, variables = make("flow")
     found = Model(config, variables, 0)(frames[:3].repeat(2, axis=1))

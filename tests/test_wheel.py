@@ -60,6 +60,7 @@ def test_commands_work_without_the_project(installed):
     assert "dopi-jax predict my.mp4" in installed("-m", "dopi_jax", "predict", "--help").stdout
 
 
+@pytest.mark.slow
 def test_a_config_is_known_by_its_name(installed):
     said = installed("-m", "dopi_jax", "train", "--config=demo_depthpose:full", "--config.data.root=nowhere")
     assert said.returncode == 1

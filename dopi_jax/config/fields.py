@@ -101,8 +101,6 @@ class LossConfig(ReconstructionConfig):
     auto_mask: bool = False  # a pixel counts only where the warped source fits better than the source as it is
     full_size: bool = False  # disparities of all scales are enlarged and compared with images of full size
     consistency: float = number(0.0, _WEIGHT)  # weight of the contradiction between the depths of target and sources
-    # weight of what a car hardly does: move sideways or upwards, change its speed at once
-    vehicle_motion: float = number(0.0, _WEIGHT)
     # weight of the pose network's difference to the motion of matched corners, which warps
     matched_motion: float = number(0.0, _WEIGHT)
     # weight of the difference of depth to that of these corners, by the same motion

@@ -15,6 +15,8 @@ from dopi_jax.errors import UserError
 SHIPPED = pathlib.Path(__file__).parents[1] / "configs"
 """The configs that come with the package, which are those of the project's folder configs/."""
 
+_GONE = {"config.loss.vehicle_motion"}  # earlier versions had it; what was trained with it predicts as before
+
 
 def to_json(config: Config) -> str:
     """Returns the config as JSON text, for the run's folder."""
@@ -51,6 +53,8 @@ def _fill(section: Any, values: dict, path: str) -> None:
         raise UserError(f"the stored config has {values!r} for {path}, expected its fields: start the run in a new folder")
     known = {f.name for f in dataclasses.fields(section)}
     for name, value in values.items():
+        if f"{path}.{name}" in _GONE:
+            continue
         if name not in known:
             raise UserError(f"the stored config has the field {path}.{name}, which this version of dopi_jax does not know")
         current = getattr(section, name)

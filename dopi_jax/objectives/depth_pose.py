@@ -209,7 +209,6 @@ def depth_pose_objective(
         difference = jnp.mean(jax.vmap(disparity_difference)(finest_disparity, *teacher))
         besides |= {"stereo_difference": difference, "taught": jnp.mean(teacher.is_found)}
         total += config.motion_stereo * difference
-    network_poses = poses
     if config.matched_motion > 0:
         poses = matched_poses
     for scale, (disparity, of_sources) in enumerate(zip(disparities[: config.scales], source_disparities, strict=False)):
@@ -232,9 +231,5 @@ def depth_pose_objective(
         if scale == 0:
             finest = jax.tree.map(jnp.mean, diagnostics) | jax.lax.stop_gradient(besides)
             finest["saturated"] = jnp.mean(is_saturated(jax.lax.stop_gradient(disparities[0])))
-    if config.vehicle_motion > 0:
-        unlike = jnp.mean(jax.vmap(losses.unlike_a_vehicle)(network_poses))
-        total += config.vehicle_motion * unlike
-        finest["unlike_a_vehicle"] = unlike
     # The same structure as what came in: a state that changes it would compile the step twice.
     return total, ({"depth": updates["batch_stats"]} if batch_stats else {}, finest)

@@ -155,7 +155,9 @@ def test_precision_and_preset_reach_the_config():
 
 
 @pytest.mark.parametrize("phase", ["1", "2"])
-@pytest.mark.parametrize("networks", NETWORKS)
+@pytest.mark.parametrize(
+    "networks", ["lite", *(pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS if name != "lite")]
+)
 def test_parts_fit_together_for_all_networks(monkeypatch, phase, networks):
     """Only shapes are followed: the large networks take a minute to compile."""
     case = Case(phase, networks, 1, 64, 128, preset="released" if networks == "resnet_s6" else "paper")
@@ -166,6 +168,7 @@ def test_parts_fit_together_for_all_networks(monkeypatch, phase, networks):
         jax.eval_shape(function, *arguments)
 
 
+@pytest.mark.slow
 def test_masks_of_ones_show_everything_and_need_the_sources_depth():
     scene, batch = road_scene(TOY), random_images(TOY)
 
@@ -182,6 +185,7 @@ def test_masks_of_ones_show_everything_and_need_the_sources_depth():
     assert visible(source_depths) < 1
 
 
+@pytest.mark.slow
 def test_the_road_is_seen_as_a_car_sees_it():
     """Ahead the scene grows and leaves the image, behind it shrinks and stays inside."""
     function, views = functions(Case("1", "lite", 1, 64, 192))["occlusion_masks"]

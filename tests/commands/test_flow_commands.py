@@ -42,6 +42,7 @@ def test_a_run_of_phase_2_holds_the_best_networks_that_taught_it_unchanged(train
     jax.tree.map(np.testing.assert_array_equal, {name: variables[name] for name in ("depth", "pose")}, teachers)
 
 
+@pytest.mark.slow
 def test_it_goes_on_though_the_run_that_taught_it_is_gone(command, trained, trained_flow, tmp_path):
     workdir, gone = tmp_path / "flow", tmp_path / "gone"
     shutil.copytree(trained_flow.workdir, workdir)
@@ -133,6 +134,7 @@ def test_a_folder_belongs_to_one_phase_and_one_teacher(command, trained, trained
     assert said.status == 1 and "but the config asks for 'another'" in said.err
 
 
+@pytest.mark.slow
 def test_the_flow_network_of_the_shipped_model_trains_beside_its_depth_and_motion(command, tiny_kitti, tmp_path):
     """configs/driving_flow.py as it is, but for size and data; then its flow is evaluated beside its rigid flow."""
     run = f"--workdir={tmp_path / 'run'}", f"--config.data.root={tiny_kitti}"

@@ -151,6 +151,7 @@ def test_a_config_on_real_recordings(command, toy, shared, tmp_path):
     assert pose["ate"]["5"]["03[600:640]"]["snippets"] == 36
 
 
+@pytest.mark.slow
 def test_a_focal_length_that_is_learnt_is_told_at_the_end(command, trained, tmp_path):
     steps = ("--config.train.steps=1", "--config.data.intrinsics=learned", f"--workdir={tmp_path}")
     said = command("train", *trained.arguments, *steps)
@@ -162,6 +163,7 @@ def test_a_focal_length_that_is_learnt_is_told_at_the_end(command, trained, tmp_
     assert told in said.err and f"124x37, that makes fx,fy,cx,cy = {focal},{focal},60.0,17.0" in said.err
 
 
+@pytest.mark.slow
 def test_a_run_asked_to_stop_goes_on_from_there(trained, tmp_path):
     """As a user does it: another process, SIGTERM; on one device, though the first steps were done on four."""
     workdir = tmp_path / "run"

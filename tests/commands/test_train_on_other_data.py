@@ -91,6 +91,7 @@ def test_damaged_frames_cost_no_training_and_resuming_repeats_it(command, argume
     assert "4 of 60 frames cannot be read" in said.err and "config.data.max_bad_frames" in said.err
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_anothers_networks(command, trained, toy, tmp_path):
     """Weights alone, at step 0 and at another size, as Cityscapes before KITTI; once begun it goes on without the other."""
     arguments = (*trained.arguments, "--config.data.height=32", "--config.loss.distillation=0.5")

@@ -72,6 +72,7 @@ def close(got, want):
     return np.linalg.norm(got - want) <= 1e-4 * np.linalg.norm(want)
 
 
+@pytest.mark.slow
 def test_the_runs_give_the_reference_outputs(imported, shared):
     model = dopi_jax.load(imported / "flow")
     arrays = {name: np.load(shared / f"golden/net_{name}.npz") for name in FILES.values()}

@@ -43,7 +43,9 @@ def arguments(names, batch):
     return [rng.uniform(-1, 1, shapes[name]).astype(np.float32) for name in names]
 
 
-@pytest.mark.parametrize("phase", ["depthpose", "flow", pytest.param("lite flow", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "phase", ["depthpose", *(pytest.param(name, marks=pytest.mark.slow) for name in ("flow", "lite flow"))]
+)
 def test_stablehlo_takes_any_number_of_images(models, tmp_path, capsys, phase):
     export.main([str(models[phase]), "--format", "stablehlo", "--out", str(tmp_path)])
     config, variables, _ = read_model(models[phase])

@@ -130,6 +130,7 @@ def test_lite_variant_has_three_and_a_half_million_parameters():
     assert 3_300_000 < count(shapes("lite")["params"]) < 3_700_000
 
 
+@pytest.mark.slow
 def test_lite_variant_starts_mid_range():
     net, x = DepthNet("lite"), images(1, 64, 64)
     key = jax.random.key(0, impl="rbg")  # compiles faster than the default generator

@@ -76,6 +76,7 @@ def test_any_size_and_three_scales(size):
     ] * 2
 
 
+@pytest.mark.slow
 def test_scales_agree_in_pixels_of_their_own():
     forward, _ = applied(all_scales=True)(variables(), *snippet())
     for scale, flow in enumerate(forward):
@@ -95,12 +96,14 @@ def test_a_rigid_flow_is_taken_where_it_explains_the_images_and_where_it_leaves_
     np.testing.assert_allclose(np.median(leaves, axis=(0, 1)), [30, 20], atol=2)
 
 
+@pytest.mark.slow
 def test_without_a_rigid_flow_it_is_as_if_none_had_been_asked_for():
     nothing = jnp.full((1, 2, HEIGHT, WIDTH, 2), jnp.nan)
     shown, unseen = (applied()(variables(), *snippet(), rigid=rigid) for rigid in (nothing, None))
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-3), shown, unseen)
 
 
+@pytest.mark.slow
 def test_all_but_the_features_is_trained():
     target, sources = snippet()
 

@@ -143,6 +143,7 @@ def test_occlusion_head_adds_probabilities_and_leaves_flow_alone():
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-3), (forward, backward), without)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_even_on_featureless_images():
     net = FlowNet()
 

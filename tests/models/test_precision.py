@@ -64,7 +64,10 @@ def test_kernels_decide_what_the_layers_compute_in(network):
     assert layers_compute_in("bfloat16") == {jnp.dtype("bfloat16")}
 
 
-@pytest.mark.parametrize("name, tolerance", [("depth lite", 0.02), ("pose lite", 2e-4), ("flow back2future", 0.05)])
+@pytest.mark.parametrize(
+    "name, tolerance",
+    [("depth lite", 0.02), ("pose lite", 2e-4), pytest.param("flow back2future", 0.05, marks=pytest.mark.slow)],
+)
 def test_bfloat16_gives_nearly_the_same(quick_compile, name, tolerance):
     """Tolerances in the unit of disparity, in metres and radians, and in pixels."""
     apply, init = applied(NETWORKS[name])

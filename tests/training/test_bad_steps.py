@@ -129,6 +129,7 @@ def test_steps_skipped_since_the_last_line_of_metrics_are_counted_on(with_bad, t
     assert bad_steps(tmp_path) == [0, 1, 2, 2, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compile")
 def test_a_broken_step_of_the_networks_changes_nothing_and_needs_no_program_of_its_own(small_config, wave_batch, caplog):
     """One kernel of the depth network is infinite, so that disparity is no number; a sound state then trains as ever."""

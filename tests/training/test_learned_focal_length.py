@@ -59,6 +59,7 @@ def test_it_is_there_only_if_it_is_asked_for_and_trained(learned_config):
     assert set(create_state(without).params) == {"depth", "pose"}
 
 
+@pytest.mark.slow
 def test_a_step_moves_it_by_ten_times_the_rate_of_the_networks_and_logs_it(learned_config, wave_batch):
     start = jax.device_get(create_state(learned_config))
     step = parallel.data_parallel(train_step(learned_config))
@@ -70,6 +71,7 @@ def test_a_step_moves_it_by_ten_times_the_rate_of_the_networks_and_logs_it(learn
     assert max(jax.tree.leaves(of_networks)) <= 1.001 * learned_config.optimizer.learning_rate
 
 
+@pytest.mark.slow
 def test_a_view_with_a_factor_is_a_view_of_the_corrected_camera(learned_config, wave_batch):
     """So validation, which views, is of the camera that is trained."""
     state = create_state(learned_config)

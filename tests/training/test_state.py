@@ -118,6 +118,7 @@ def flow_config(small_config):
     return small_config
 
 
+@pytest.mark.slow
 def test_a_step_of_phase_2_trains_the_flow_network_and_nothing_else(flow_config, small_config, wave_batch):
     phase_1 = jax.device_get(create_state(dataclasses.replace(small_config, phase="depthpose")))
     frozen = network_variables(phase_1.params, phase_1.batch_stats)
@@ -154,6 +155,7 @@ def test_a_step_in_bfloat16_is_nearly_the_same_step(flow_config, wave_batch, pha
     np.testing.assert_allclose(values["bfloat16"], values["float32"], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_phase_2_without_masks_and_teachers_needs_no_phase_1(flow_config, wave_batch):
     apply_flow_variant(flow_config, "basic")
     step = parallel.data_parallel(train_step(flow_config))
