@@ -118,7 +118,7 @@ def test_an_unknown_variant_is_refused_with_the_known_ones(variant):
         (changed(data__train=(5,)), r"config.data.train is \(5,\): expected a tuple of strings"),
         (changed(model__depth="lite", data__width=400), r"config.data.width is 400: .* multiple of 32, .*, such as 384"),
         (changed(optimizer__encoder_rate=-1.0), r"config.optimizer.encoder_rate is -1.0: expected 0 to 1000"),
-        (changed(model__depth="resnet50"), r"config.model.depth is 'resnet50': expected one of resnet6, resnet_s6, small"),
+        (changed(model__depth="resnet50"), r"config.model.depth is 'resnet50': expected one of resnet6, resnet_s6, lite"),
         (changed(model__rotation="matrix"), r"config.model.rotation is 'matrix': expected one of"),
         (changed(loss__penalty="l1"), r"config.loss.penalty is 'l1': expected one of charbonnier, power"),
         (changed(train__best_by="loss"), r"config.train.best_by is 'loss': expected one of"),

@@ -197,7 +197,7 @@ def make_network_and_batch(variant, width):
 
 @pytest.fixture(scope="module")
 def network_and_batch():
-    return make_network_and_batch("lite", 64)
+    return make_network_and_batch("back2future", 64)
 
 
 def test_objective_of_the_network(network_and_batch):

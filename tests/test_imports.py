@@ -83,7 +83,7 @@ def test_geometry_needs_only_jax():
 LAYERS = """
 errors
 opencv formats forms picture_files frame_chunks
-geometry census cut_out splice strong_augment losses
+geometry census cut_out splice strong_augment gaussian_window losses
 config
 command_line
 models

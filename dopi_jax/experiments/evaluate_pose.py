@@ -208,7 +208,6 @@ def _true_poses(run: EvaluationRun, selection: str, sequence: Sequence) -> np.nd
 
 def _predict_motions(run: EvaluationRun, frames: np.ndarray, K: np.ndarray) -> np.ndarray:
     """The motions [N-2, 2, 4, 4] from every inner frame of uint8 [N, H, W, 3] to its neighbours; K is [3, 3]."""
-    intrinsics = np.tile(K, (_BATCH, 1, 1))
     predict_poses = predict.make_predict_poses(run.config)
     matches = None
     if run.config.prediction.matched_motion:
@@ -216,6 +215,7 @@ def _predict_motions(run: EvaluationRun, frames: np.ndarray, K: np.ndarray) -> n
 
     def motions(places: np.ndarray) -> np.ndarray:
         found = None if matches is None else matches[places]
+        intrinsics = np.tile(K, (len(places), 1, 1))
         return predict_poses(run.variables, *snippet_input(frames, 1 + places), intrinsics, found)
 
     progress = functools.partial(tqdm, unit="batch")

@@ -37,7 +37,7 @@ def assert_one_sentence(said, pattern):
         (["--config.data.augment=maybe"], r"config.data.augment is 'maybe': expected bool"),
         (["--config.train.steps=-1"], r"config.train.steps is -1: expected 1 to 2147483647"),
         (["--config.data.train=5"], r"config.data.train is \(5,\): expected a tuple of strings"),
-        (["--config.model.depth=vgg"], r"config.model.depth is 'vgg': expected one of resnet6, resnet_s6, small"),
+        (["--config.model.depth=vgg"], r"config.model.depth is 'vgg': expected one of resnet6, resnet_s6, lite"),
         (["--config", "nofile.py"], r"config file 'nofile.py' does not exist.*kitti_depthpose"),
         (["--config=nofile.py:full"], r"config file 'nofile.py' does not exist"),
         (["--config=nofile.py", "--config.train.steps=1"], r"config file 'nofile.py' does not exist"),

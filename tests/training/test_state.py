@@ -23,7 +23,7 @@ def test_the_seed_decides_the_first_state(small_config):
     small_config.train.seed = 1
     other = create_state(small_config)
     differ = jax.tree.map(lambda a, b: not np.array_equal(a, b), first.params, other.params)
-    assert differ["depth"]["stage1"]["conv1"]["kernel"]
+    assert differ["depth"]["bottleneck"]["kernel"]
     assert first.step == 0 and first.step.dtype == jnp.int32
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((first.params, first.batch_stats)))
 
@@ -92,7 +92,7 @@ def test_encoders_start_from_pretrained_weights_where_asked(small_config, monkey
 
 
 def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
-    """A coarse head has no gradient when the finest scale alone is trained on; all other parameters move."""
+    """Neither a coarse head, when the finest scale alone is trained on, nor the pose network's encoder; the rest moves."""
     small_config.loss.scales = 1
     start = jax.device_get(create_state(small_config))
     step = parallel.data_parallel(train_step(small_config))
@@ -105,7 +105,7 @@ def test_a_step_changes_everything_that_it_should(small_config, wave_batch):
 
     moved = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), start.params, jax.device_get(state.params))
     still = {jax.tree_util.keystr(path[:2]) for path, by in jax.tree_util.tree_leaves_with_path(moved) if by == 0}
-    assert still == {f"['depth']['disp{level}']" for level in (3, 4, 5)}
+    assert still == {"['pose']['encoder']", *(f"['depth']['disp{level}']" for level in (3, 4, 5))}
     assert max(jax.tree.leaves(moved)) <= 1.001 * small_config.optimizer.learning_rate
     assert start.batch_stats == state.batch_stats == {}  # these networks have no batch normalisation
 
