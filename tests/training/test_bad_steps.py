@@ -134,7 +134,7 @@ def test_steps_skipped_since_the_last_line_of_metrics_are_counted_on(with_bad, t
 def test_a_broken_step_of_the_networks_changes_nothing_and_needs_no_program_of_its_own(small_config, wave_batch, caplog):
     """One kernel of the depth network is infinite, so that disparity is no number; a sound state then trains as ever."""
     sound = jax.device_get(create_state(small_config))
-    kernel = sound.params["depth"]["stage1"]["conv1"]["kernel"]
+    kernel = sound.params["depth"]["bottleneck"]["kernel"]
     broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.inf) if leaf is kernel else leaf, sound)
     step, batch = parallel.data_parallel(train_step(small_config)), parallel.split(wave_batch(0))
     with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):

@@ -131,6 +131,7 @@ def test_a_step_of_phase_2_trains_the_flow_network_and_nothing_else(flow_config,
     assert {"loss", "grad_norm", "reconstruction", "consistency", "smoothness", "photometric", "taught"} <= set(metrics)
     assert all(np.isfinite(value) and np.shape(value) == () for value in metrics.values())
     moved = jax.tree.map(lambda a, b: float(np.max(np.abs(a - b))), start.params, jax.device_get(state.params))
+    assert not any(jax.tree.leaves(moved["flow"].pop("encoder"))), "pretrained features to match are not trained"
     assert min(jax.tree.leaves(moved)) > 0
     # The depth and pose networks, their running statistics too, are bit for bit what they were.
     jax.tree.map(np.testing.assert_array_equal, frozen, jax.device_get(state.frozen))
