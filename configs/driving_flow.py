@@ -32,6 +32,6 @@ def get_config(variant: str = "") -> Config:
         # The network already chooses between matches and the rigid flow, so the rigid flow need not teach as well.
         loss.consistency = 0.0
         loss.occlusion_rule, loss.occlusion_tolerance = "depth_comparison", 0.15
-        loss.students = 0.0
+    loss.students = 0.0
     config.prediction.motion_stereo = True
     return config

@@ -12,9 +12,9 @@ validate), any Eigen test drive with laser scans for depth, and the poses. On al
 and so on as configs/kitti_depthpose.py has them.
 
 The depth network's encoder is trained at a fifth of the learning rate, the pose network's is frozen. The default variant
-is "basic,modern", without the paper's masks; "full" is the paper's objective,
-with little smoothness (D / D_min of small images is steep, and the paper's weight flattens what is far away) and errors
-kept up to three times their mean, about as in the published code (D7).
+is "basic,modern", without the paper's masks; "full" is the paper's objective, with little smoothness (D / D_min of small
+images is steep, and the paper's weight flattens what is far away) and errors kept up to three times their mean, about as
+in the published code (D7).
 """
 
 from dopi_jax.config import Config, apply_variant

@@ -247,6 +247,11 @@ class Config:
         return (self.loss if self.phase == "depthpose" else self.flow_loss).needs_matches
 
     @property
+    def predicts_along_matches(self) -> bool:
+        """Whether the rigid flow that a flow network is shown goes along the motion of followed corners."""
+        return self.prediction.matched_motion or self.flow_loss.matched_motion
+
+    @property
     def trains_camera(self) -> bool:
         """Whether a train step changes a focal length: phase 2 takes what phase 1 has learnt."""
         return self.phase == "depthpose" and self.data.learns_focal_length

@@ -16,6 +16,7 @@ from PIL import Image
 
 from dopi_jax import opencv as cv2
 from dopi_jax.data.images import read_image
+from dopi_jax.data.snippets import Snippet
 
 WIDTH = 640  # pixels that frames are tracked at: a corner is found again within a few tenths of a pixel
 
@@ -108,6 +109,20 @@ def match_snippets(
         before = frame
     found += [NO_MATCHES] * (2 - len(found))
     return np.stack([matches_around(*pair) for pair in itertools.pairwise(found)])
+
+
+def match_stored(snippet: Snippet, size: tuple[int, int]) -> np.ndarray | None:
+    """Returns `match_snippets` of one snippet's stored frames, float32 [2, CORNERS, 4]; None where OpenCV is missing.
+
+    Args:
+      snippet: Its frames are read at the size that they are stored at.
+      size: (height, width) of the frames in whose pixels the matches are wanted.
+
+    Raises:
+      UserError: A frame is missing, truncated or not an image.
+    """
+    found = match_snippets(np.stack([read_image(frame) for frame in snippet.frames]), size)
+    return None if found is None else found[0]
 
 
 def matches_around(to_target: np.ndarray, to_next: np.ndarray) -> np.ndarray:

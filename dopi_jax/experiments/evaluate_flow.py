@@ -159,11 +159,7 @@ def _predict(
     sources = np.stack([previous, following])
     flows, rigid = {}, None
     if predict_rigid:
-        matches = None
-        if run.config.prediction.matched_motion or run.config.flow_loss.matched_motion:
-            stored = np.stack([read_image(path) for path in scene.snippet.frames])
-            found = tracking.match_snippets(stored, run.image_size)
-            matches = None if found is None else found[0]
+        matches = tracking.match_stored(scene.snippet, run.image_size) if run.config.predicts_along_matches else None
         rigid, visible = predict_rigid(target, sources, scene.snippet.intrinsics_at(run.image_size), matches)
     if predict_flow:
         flows[_FLOW] = predict_flow(target, sources, rigid)

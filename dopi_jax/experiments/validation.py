@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from dopi_jax import evaluation, predict, visualization
 from dopi_jax.augment import network_batch
 from dopi_jax.config import Config
+from dopi_jax.data import tracking
 from dopi_jax.data.images import network_input, read_image
 from dopi_jax.data.pipeline import validation_batches
 from dopi_jax.data.snippets import Sequence as FrameSequence
@@ -80,6 +81,15 @@ class DepthPoseValidator:
         return {"snippet": visualization.snippet_panel(_first(view))}
 
 
+class _FlowPair(NamedTuple):
+    """A pair with true flow: uint8 frames [3, H, W, 3] at the networks' size, K [3, 3] there, maybe matches [2, N, 4]."""
+
+    frames: np.ndarray
+    truth: kitti_flow.FlowTruth
+    K: np.ndarray
+    matches: np.ndarray | None
+
+
 class FlowValidator:
     """Validates phase 2 on the validation snippets, and on pairs with true flow where they are at hand."""
 
@@ -102,12 +112,17 @@ class FlowValidator:
         self._config = config
         self._sequences = sequences
 
-        def read(scene: kitti_flow.FlowScene) -> tuple[np.ndarray, kitti_flow.FlowTruth]:
-            return np.stack([_frame(config, path) for path in scene.snippet.frames]), scene.ground_truth()
+        def read(scene: kitti_flow.FlowScene) -> _FlowPair:
+            size, snippet = (config.data.height, config.data.width), scene.snippet
+            frames = np.stack([_frame(config, path) for path in snippet.frames])
+            matches = tracking.match_stored(snippet, size) if shows_rigid and config.predicts_along_matches else None
+            return _FlowPair(frames, scene.ground_truth(), snippet.intrinsics_at(size).astype(np.float32), matches)
 
+        shows_rigid = config.flow_loss.shown_rigid > 0
         self._scenes = _read(config, _spread(scenes, _FLOW_SCENES), "epe", read)
         self._view = predict.make_view_flow_snippets(config)
         self._predict_flow = predict.make_predict_flow(config)
+        self._predict_rigid = predict.make_predict_rigid_flow(config) if shows_rigid else None
 
     def validate(self, state: TrainState) -> dict[str, float]:
         """Returns mean diagnostics over the validation snippets; `epe` and `fl` where there is true flow."""
@@ -122,9 +137,12 @@ class FlowValidator:
         if not self._scenes:
             return {}
         per_scene = []
-        for frames, truth in self._scenes:
+        for frames, truth, K, matches in self._scenes:
             previous, target, following = network_input(frames)
-            flow = self._predict_flow(variables, target[None], np.stack([previous, following])[None])
+            views = target, np.stack([previous, following]), K, matches
+            target, sources, K, matches = jax.tree.map(lambda view: view[None], views)
+            rigid = self._predict_rigid(variables, target, sources, K, matches)[0] if self._predict_rigid else None
+            flow = self._predict_flow(variables, target, sources, rigid)
             flow = evaluation.resize_flow(np.asarray(flow[0, 1]), truth.valid.shape)
             per_scene.append(evaluation.flow_metrics(truth.flow, flow, truth.valid))
         return {name: float(np.mean([metrics[name] for metrics in per_scene])) for name in ("epe", "fl")}

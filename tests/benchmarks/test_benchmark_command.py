@@ -112,6 +112,7 @@ def test_prediction_and_input(measured):
         (["--size", "64"], r"'64' is not a size: expected rows and columns, such as 128x448"),
         (["--size", "0x64"], r"'0x64' is not a size"),
         (["--size", "100x128"], r"height is 100: expected a multiple of 32"),
+        (["--size", "100x128", "--networks", "resnet6"], r"height is 100: expected a multiple of 64"),
         (["--batch", "0"], r"'0' is not a whole number of at least 1"),
         (["--repeats", "-1"], r"--repeats"),
         (["--precision", "fp8"], r"--precision: invalid choice: 'fp8'"),

@@ -112,7 +112,7 @@ def test_validation_goes_on_without_bad_pairs(kitti, capsys):
     assert "note: left out: flow map" in capsys.readouterr().err
     # What is damaged after the start of the training does not matter.
     cut_off(training / "flow_occ/000001_10.png")
-    validator._predict_flow = lambda variables, target, sources: np.zeros((1, 2, *SIZE, 2))
+    validator._predict_flow = lambda variables, target, sources, rigid: np.zeros((1, 2, *SIZE, 2))
     assert validator._flow_metrics({})["epe"] == pytest.approx(1)
 
 
